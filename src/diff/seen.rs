@@ -1,0 +1,57 @@
+//! What a read of the world can say.
+//!
+//! Pure data. Made by `target`, compared by `diff`. Defined here so that the arrow points from IO to pure.
+
+use std::collections::BTreeMap;
+
+use crate::plan::StepId;
+
+/// The world as far as the plan and the inventory are concerned.
+pub type Observed = BTreeMap<StepId, Seen>;
+
+/// What was seen of one step.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Seen {
+    /// A read that succeeded says that it is not there. For an object that carries another owner's label this may be
+    /// wrong; the first apply is create-only and finds out.
+    Absent,
+    /// It is there.
+    Present(Live),
+    /// The read failed, or was not possible: why. Never leads to a create or delete.
+    Unknown(String),
+    /// There is nothing to read it from (a Druid, Redis or probe step without a configured server): why.
+    Pending(String),
+}
+
+/// What is there.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Live {
+    /// The object's uid, or the path of a file.
+    pub uid: String,
+    /// The object's resourceVersion; empty for targets without one.
+    pub resource_version: String,
+    /// Value of the annotation `windlass.dev/content-hash`, or the hash of what a file holds.
+    pub content_hash: Option<String>,
+    /// First 8 bytes in hex of the sha-256 of our managedFields entry; none if there is no such entry or no such thing.
+    pub fingerprint: Option<String>,
+    /// Whether it is ours by every proof that the target has (part-of label of this sync and our Apply entry).
+    pub ours: bool,
+    /// Who else holds it: the part-of label of another sync, or a controller in its owner references.
+    pub other_owner: Option<String>,
+    /// A deletion has been asked for and has not ended.
+    pub terminating: bool,
+    /// Whether it is ready, as far as this read can tell.
+    pub readiness: Readiness,
+}
+
+/// kstatus in one word, with the sentence that goes with it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Readiness {
+    /// As wanted and usable.
+    #[default]
+    Ready,
+    /// On its way.
+    Progressing(String),
+    /// Will not get there by itself.
+    Failed(String),
+}

@@ -1,0 +1,128 @@
+//! The registry of high-level kinds: one folder a family, one line here.
+//!
+//! Pure: no clients, clocks or async. A family says how its CRs are checked, what they expand to, what their status is
+//! and which objects it writes; CRDs, RBAC and the docs index are generated from that. `declared` checks documents with
+//! it, `expand` expands them, `report` asks for their status.
+
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use serde_json::Value;
+
+use crate::plan::{State, StepId, Want};
+use crate::problem::{Code, Severity};
+
+/// Every family that Windlass knows.
+pub static FAMILIES: &[&Family] = &[];
+
+/// A high-level system.
+#[derive(Debug)]
+pub struct Family {
+    /// Folder in `src/kinds/` and page in `docs/kinds/`.
+    pub name: &'static str,
+    /// One sentence for the docs index.
+    pub summary: &'static str,
+    /// Its kinds.
+    pub kinds: &'static [Kind],
+}
+
+/// A high-level kind.
+#[derive(Debug)]
+pub struct Kind {
+    /// API group.
+    pub group: &'static str,
+    /// The version that is read and applied.
+    pub version: &'static str,
+    /// Kind.
+    pub kind: &'static str,
+    /// Plural, as in URLs and RBAC.
+    pub plural: &'static str,
+    /// Whether its objects have a namespace.
+    pub namespaced: bool,
+    /// Its CRD.
+    pub crd: fn() -> CustomResourceDefinition,
+    /// Types and validates a manifest (explicit nulls already dropped): everything wrong with it.
+    pub check: fn(&Value) -> Vec<FieldProblem>,
+    /// Expands a manifest that `check` passed without an error.
+    pub expand: fn(&Cr<'_>) -> Expansion,
+    /// The CR's status, from the state of what it expanded to; none if nothing is known yet.
+    pub status: fn(&StatusInput<'_>) -> Option<Value>,
+    /// What it writes besides itself, for RBAC: (group, plural).
+    pub writes: &'static [(&'static str, &'static str)],
+}
+
+/// Something wrong with a field, before it has a place in a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FieldProblem {
+    /// Error or warning.
+    pub severity: Severity,
+    /// Stable name.
+    pub code: Code,
+    /// JSON pointer into the manifest.
+    pub pointer: String,
+    /// What is wrong and what to do.
+    pub message: String,
+}
+
+/// A CR about to be expanded.
+#[derive(Clone, Copy, Debug)]
+pub struct Cr<'a> {
+    /// metadata.name.
+    pub name: &'a str,
+    /// Namespace, filled in; empty if cluster-scoped.
+    pub namespace: &'a str,
+    /// The whole manifest, explicit nulls dropped.
+    pub manifest: &'a Value,
+}
+
+/// What a CR expands to.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Expansion {
+    /// Wanted states. Ownership labels, scope and default order are added by `expand`, not here.
+    pub children: Vec<Child>,
+    /// What is wrong with the CR as a whole.
+    pub problems: Vec<FieldProblem>,
+}
+
+/// One wanted state of a CR.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Child {
+    /// The state. For an object its id follows from the manifest.
+    pub want: Want,
+    /// Id of a step that is not an object.
+    pub id: Option<StepId>,
+    /// What has to be ready first.
+    pub needs: Vec<StepId>,
+}
+
+/// What a status is made of.
+#[derive(Clone, Debug)]
+pub struct StatusInput<'a> {
+    /// The CR.
+    pub cr: Cr<'a>,
+    /// `metadata.generation` of the CR as last seen, if known.
+    pub generation: Option<i64>,
+    /// The status that it has now.
+    pub previous: Option<&'a Value>,
+    /// Its children, by id.
+    pub children: &'a [ChildState],
+    /// Now, RFC 3339.
+    pub now: &'a str,
+}
+
+/// State of one child, as `report` knows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChildState {
+    /// The step.
+    pub id: StepId,
+    /// Its state.
+    pub state: State,
+    /// CamelCase reason of that state.
+    pub reason: String,
+    /// For people.
+    pub message: String,
+}
+
+/// Finds a kind by group and kind.
+#[must_use]
+pub fn find(group: &str, kind: &str) -> Option<&'static Kind> {
+    FAMILIES.iter().flat_map(|family| family.kinds).find(|known| known.group == group && known.kind == kind)
+}

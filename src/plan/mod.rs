@@ -1,0 +1,53 @@
+//! The plan: every state that a revision wants, with a stable id, its edges and one digest.
+//!
+//! Pure; holds wanted *state*, never verbs, and never anything that was read from the world. Made by `expand`; read by
+//! `diff`, `target` and `report`.
+
+pub mod canonical;
+pub mod id;
+pub mod order;
+pub mod state;
+pub mod step;
+
+use std::collections::BTreeSet;
+
+pub use id::StepId;
+pub use state::State;
+pub use step::{Origin, Policy, Step, Want};
+
+use crate::revision::Revision;
+
+/// All steps of one revision.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Plan {
+    /// The revision that was expanded.
+    pub revision: Revision,
+    /// In topological order of `needs`, ties by id; ids are unique.
+    pub steps: Vec<Step>,
+    /// sha-256 (hex) over the sorted (id, content hash) pairs.
+    pub digest: String,
+    /// What this revision failed to say, and so must not be taken to have removed.
+    pub held: Held,
+}
+
+/// What is protected from pruning because the revision does not say clearly what it wants there (design §4.5).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Held {
+    /// Files with an error: every inventory entry that came from one of them is kept.
+    pub paths: BTreeSet<String>,
+    /// Declared documents with an error whose identity is known: they and what they expanded to are kept.
+    pub owners: BTreeSet<StepId>,
+    /// Every path of the revision, so that an entry whose path vanished can be told from one that lost a document.
+    /// While `paths` is not empty, entries whose path is not among these are kept too (a rename plus a syntax error).
+    pub present: BTreeSet<String>,
+    /// The revision declares nothing at all: nothing is pruned.
+    pub empty: bool,
+}
+
+impl Plan {
+    /// Finds a step.
+    #[must_use]
+    pub fn step(&self, id: &StepId) -> Option<&Step> {
+        self.steps.iter().find(|step| &step.id == id)
+    }
+}

@@ -1,0 +1,136 @@
+//! One step of a plan.
+//!
+//! Pure data. Made by `kinds` and `expand`.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::StepId;
+
+/// Where a step comes from: the declared document that it is, or that expanded to it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Origin {
+    /// The document's apiVersion.
+    pub api_version: String,
+    /// The document's kind.
+    pub kind: String,
+    /// The document's namespace; none if cluster-scoped.
+    pub namespace: Option<String>,
+    /// The document's name.
+    pub name: String,
+    /// File in the repository.
+    pub path: String,
+    /// Number of the document in the file, from 1.
+    pub document: u32,
+    /// Line at which the document starts, from 1.
+    pub line: u32,
+}
+
+/// Wanted state, one of the worlds that Windlass reaches.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Want {
+    /// A Kubernetes object, without Windlass' own labels and annotations.
+    Object(Value),
+    /// A Druid supervisor, task, compaction, rule set or lookup.
+    Druid {
+        /// `supervisor`, `task`, `compaction`, `rules` or `lookup`.
+        kind: String,
+        /// Name in Druid.
+        id: String,
+        /// Wanted spec; explicit nulls mean something to Druid and stay.
+        spec: Value,
+    },
+    /// A Redis Cluster topology.
+    Redis(Value),
+    /// A request that has to succeed before dependants start; only for what is outside Kubernetes.
+    Probe {
+        /// `HEAD`, `GET` or `TCP`.
+        method: String,
+        /// http, https or tcp URL.
+        url: String,
+        /// Seconds for one try.
+        timeout_seconds: u32,
+    },
+    /// A call that is made once per key.
+    Once {
+        /// Done if and only if the inventory holds it.
+        key: String,
+        /// What is called.
+        call: Value,
+    },
+}
+
+impl Want {
+    /// As `render -o json` shows it: an object with one key.
+    #[must_use]
+    pub fn to_json(&self) -> Value {
+        match self {
+            Self::Object(manifest) => serde_json::json!({ "object": manifest }),
+            Self::Druid { kind, id, spec } => serde_json::json!({ "druid": { "kind": kind, "id": id, "spec": spec } }),
+            Self::Redis(topology) => serde_json::json!({ "redis": topology }),
+            Self::Probe { method, url, timeout_seconds } => {
+                serde_json::json!({ "probe": { "method": method, "url": url, "timeoutSeconds": timeout_seconds } })
+            }
+            Self::Once { key, call } => serde_json::json!({ "once": { "key": key, "call": call } }),
+        }
+    }
+
+    /// The manifest, if this is an object.
+    #[must_use]
+    pub fn object(&self) -> Option<&Value> {
+        match self {
+            Self::Object(manifest) => Some(manifest),
+            _ => None,
+        }
+    }
+}
+
+/// What the document's `windlass.dev/` annotations say of this step (design §5.3). They are taken off the manifest
+/// before it is hashed or applied only where the design says so: the manifest keeps its own annotations as declared.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Policy {
+    /// `prune: disabled`.
+    pub keep: bool,
+    /// `recreate: "true"`: an immutable field may be changed by deleting and creating.
+    pub recreate: bool,
+    /// `drift: ignore`: hand edits stay.
+    pub ignore_drift: bool,
+}
+
+/// One wanted state.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Step {
+    /// Stable name.
+    pub id: StepId,
+    /// The declared document behind it.
+    pub origin: Arc<Origin>,
+    /// The CR step that expanded to this one; none if the document itself is the step.
+    pub owner: Option<StepId>,
+    /// Wanted state.
+    pub want: Want,
+    /// Steps that have to be ready first. Each is in the plan.
+    pub needs: BTreeSet<StepId>,
+    /// sha-256 (hex) of the canonical JSON of `want`.
+    pub hash: String,
+    /// Exceptions asked for by annotation.
+    pub policy: Policy,
+}
+
+impl Step {
+    /// A step without needs or exceptions.
+    #[must_use]
+    pub fn new(id: StepId, origin: Arc<Origin>, owner: Option<StepId>, want: Want) -> Self {
+        let hash = super::canonical::hash(&want.to_json());
+        Self { id, origin, owner, want, needs: BTreeSet::new(), hash, policy: Policy::default() }
+    }
+
+    /// Whether the step is the CR of a known high-level kind (ready once applied, design §4.2).
+    #[must_use]
+    pub fn is_declared(&self) -> bool {
+        self.owner.is_none()
+    }
+}

@@ -1,0 +1,5 @@
+//! What is said of a pass, and to whom.
+//!
+//! `summary` and `view` are pure; the writers at the end do IO and nothing reads back from them.
+
+pub mod view;

@@ -1,0 +1,67 @@
+//! GitSync: the unit of work, the same type as CR in the cluster and as local file (design §5.1).
+//!
+//! Pure data. Read by `agent` and `cli`; its status is made by `report`.
+
+pub mod conditions;
+pub mod spec;
+pub mod status;
+
+pub use spec::{GitSync, GitSyncSpec};
+pub use status::GitSyncStatus;
+
+use crate::plan::canonical;
+
+/// The API group of our own kinds.
+pub const GROUP: &str = "windlass.dev";
+/// Namespace of a local GitSync that names none, and of the agent in a cluster.
+pub const DEFAULT_NAMESPACE: &str = "windlass-system";
+/// Label with which an object says to which sync it belongs (KEP-3659, ApplySet).
+pub const PART_OF: &str = "applyset.kubernetes.io/part-of";
+/// Label on every object that Windlass applies.
+pub const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
+/// Annotation with the content hash of what was applied.
+pub const CONTENT_HASH: &str = "windlass.dev/content-hash";
+/// Annotation with the declared document an object comes from: `<Kind>.<group>/<ns>/<name>`.
+pub const ORIGIN: &str = "windlass.dev/origin";
+
+/// Short id of a sync: the first 10 hex digits of sha-256 of `<namespace>/<name>`.
+#[must_use]
+pub fn id(namespace: &str, name: &str) -> String {
+    let mut hash = canonical::hash_bytes(format!("{namespace}/{name}").as_bytes());
+    hash.truncate(10);
+    hash
+}
+
+/// Field manager of a sync's applies (design §4.3).
+#[must_use]
+pub fn field_manager(sync_id: &str) -> String {
+    format!("windlass-{sync_id}")
+}
+
+/// Value of the ApplySet part-of label: `applyset-<base64url(sha256(<name>.<namespace>.<kind>.<group>))>-v1`
+/// (KEP-3659), also where no GitSync object exists.
+#[must_use]
+pub fn part_of(namespace: &str, name: &str) -> String {
+    use base64::Engine as _;
+    use sha2::Digest as _;
+    let hash = sha2::Sha256::digest(format!("{name}.{namespace}.GitSync.{GROUP}").as_bytes());
+    format!("applyset-{}-v1", base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(hash))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_part_of_label_is_a_valid_label_value() {
+        let label = part_of("windlass-system", "platform");
+        assert!(label.len() <= 63, "{label}");
+        assert!(label.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_'), "{label}");
+    }
+
+    #[test]
+    fn syncs_of_the_same_name_in_two_namespaces_have_two_ids() {
+        assert_ne!(id("a", "x"), id("b", "x"));
+        assert_eq!(id("a", "x").len(), 10);
+    }
+}

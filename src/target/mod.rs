@@ -1,0 +1,70 @@
+//! Where wanted states go: a Kubernetes cluster, or a folder (the embedded default).
+//!
+//! IO. `observe` reads, `execute` writes what a [`crate::diff::Diff`] says and nothing else. Never decides what is
+//! wanted. Called by `agent`.
+
+pub mod execute;
+
+use std::future::Future;
+
+use crate::diff::seen::Readiness;
+use crate::diff::{Change, Live, Observed};
+use crate::inventory::{Entry, Inventory};
+use crate::plan::{Plan, Step, StepId};
+
+/// What an executor needs of a target. Enum dispatch at run time ([`Target`]); a trait so that a test can put a model
+/// world under the real executor.
+pub trait World: Send + Sync {
+    /// Reads what is owned; none if nothing was ever stored.
+    fn load_inventory(&self) -> impl Future<Output = Result<Option<Inventory>, Failure>> + Send;
+    /// Stores what is owned; when it returns, a crash cannot lose it.
+    fn store_inventory(&self, inventory: &Inventory) -> impl Future<Output = Result<(), Failure>> + Send;
+    /// Reads the world as far as plan and inventory are concerned.
+    fn observe(&self, plan: &Plan, inventory: &Inventory) -> impl Future<Output = Observed> + Send;
+    /// Makes one step so.
+    fn apply(&self, step: &Step, change: &Change) -> impl Future<Output = Result<Done, Failure>> + Send;
+    /// Deletes one thing, on the proofs of design §4.5; returns once its absence is confirmed.
+    fn delete(&self, id: &StepId, entry: &Entry, live: &Live) -> impl Future<Output = Result<(), Failure>> + Send;
+    /// Waits until the readiness of any of these may have changed (or a bounded time has passed), then reads them all.
+    fn settle(&self, steps: &[&Step]) -> impl Future<Output = Vec<(StepId, Readiness)>> + Send;
+}
+
+/// What an apply did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Done {
+    /// uid, for the inventory.
+    pub uid: String,
+    /// Fingerprint, for the inventory.
+    pub fingerprint: Option<String>,
+    /// Readiness as the answer shows it.
+    pub readiness: Readiness,
+    /// Whether the world changed by it (a no-op apply writes nothing).
+    pub wrote: bool,
+}
+
+/// Why something could not be done.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct Failure {
+    /// What follows from it.
+    pub class: Class,
+    /// CamelCase word for conditions, from a closed set.
+    pub reason: &'static str,
+    /// What was being done, to what, what is wrong, what to do next. Never a secret value.
+    pub message: String,
+}
+
+/// What follows from a failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Class {
+    /// Tried again with backoff.
+    Retry,
+    /// Waits for a new revision.
+    Stalled,
+    /// A right is missing: waits for a person.
+    Denied,
+    /// Skipped, blocking nothing: the step's CRD is missing.
+    Skipped,
+    /// A mistake of ours.
+    Bug,
+}

@@ -1,0 +1,21 @@
+//! Every test that is not beside the code it tests, in one binary. `tests/run` runs them; CONTRIBUTING.md tells how to
+//! run one.
+
+mod support;
+
+// No server.
+mod bad_input;
+mod cli;
+mod demo;
+mod dir_target;
+mod docs;
+mod golden;
+mod props;
+mod tidy;
+mod web;
+
+// Real git servers.
+mod source;
+
+// A real Kubernetes control plane.
+mod cluster;
