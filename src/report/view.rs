@@ -6,8 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::plan::{Origin, State, StepId};
 use crate::problem::Problem;
+use crate::revision::Revision;
 use crate::sync::conditions::Condition;
-use crate::sync::status::Counts;
+use crate::sync::status::{Counts, HistoryRow};
 
 /// All syncs of one agent, sorted by namespace and name.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -26,8 +27,8 @@ pub struct SyncView {
     pub name: String,
     /// Name of the cluster; empty where there is none.
     pub cluster: String,
-    /// The last attempted revision.
-    pub revision: Option<crate::revision::Revision>,
+    /// Id of the last attempted revision.
+    pub revision: Option<String>,
     /// Ready, Reconciling, Stalled.
     pub conditions: Vec<Condition>,
     /// Steps by state.
@@ -36,6 +37,26 @@ pub struct SyncView {
     pub problems: Vec<Problem>,
     /// All steps, in the plan's order.
     pub steps: Vec<StepView>,
+    /// For the dashboard only, not part of the contract.
+    #[serde(skip)]
+    pub details: Details,
+}
+
+/// What the dashboard shows beyond the contract.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Details {
+    /// The last attempted revision with author, subject and time.
+    pub commit: Option<Revision>,
+    /// The source's URL without credentials.
+    pub source: String,
+    /// What is followed, as in `main` or `>=1.0`; empty for the remote's HEAD.
+    pub following: String,
+    /// RFC 3339: when the source was last read.
+    pub fetched_at: Option<String>,
+    /// The last passes that changed something, newest first.
+    pub history: Vec<HistoryRow>,
+    /// Unchanged steps of the last pass, and how long it took in milliseconds.
+    pub last_pass: Option<(u32, u64)>,
 }
 
 /// One step.
