@@ -34,3 +34,5 @@ pub mod diff;
 pub mod target;
 
 pub mod report;
+
+pub mod cli;

@@ -24,6 +24,13 @@ pub const CONTENT_HASH: &str = "windlass.dev/content-hash";
 /// Annotation with the declared document an object comes from: `<Kind>.<group>/<ns>/<name>`.
 pub const ORIGIN: &str = "windlass.dev/origin";
 
+/// The CRDs of our own kinds.
+#[must_use]
+pub fn crds() -> Vec<k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition> {
+    use kube::CustomResourceExt as _;
+    vec![GitSync::crd()]
+}
+
 /// Short id of a sync: the first 10 hex digits of sha-256 of `<namespace>/<name>`.
 #[must_use]
 pub fn id(namespace: &str, name: &str) -> String {
