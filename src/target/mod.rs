@@ -6,6 +6,7 @@
 pub mod execute;
 
 use std::future::Future;
+use std::time::Duration;
 
 use crate::diff::seen::Readiness;
 use crate::diff::{Change, Live, Observed};
@@ -27,6 +28,11 @@ pub trait World: Send + Sync {
     fn delete(&self, id: &StepId, entry: &Entry, live: &Live) -> impl Future<Output = Result<(), Failure>> + Send;
     /// Waits until the readiness of any of these may have changed (or a bounded time has passed), then reads them all.
     fn settle(&self, steps: &[&Step]) -> impl Future<Output = Vec<(StepId, Readiness)>> + Send;
+    /// Whether the step is over for good once ready (a Job that succeeded): its content hash is then recorded in
+    /// [`Entry::done`], and its absence is no difference any more.
+    fn finishes(&self, _step: &Step) -> bool {
+        false
+    }
 }
 
 /// What an apply did.
@@ -52,6 +58,16 @@ pub struct Failure {
     pub reason: &'static str,
     /// What was being done, to what, what is wrong, what to do next. Never a secret value.
     pub message: String,
+    /// How long the other side asks to be left alone, if it said so.
+    pub retry_after: Option<Duration>,
+}
+
+impl Failure {
+    /// A failure after which nobody asked for a pause.
+    #[must_use]
+    pub fn new(class: Class, reason: &'static str, message: impl Into<String>) -> Self {
+        Self { class, reason, message: message.into(), retry_after: None }
+    }
 }
 
 /// What follows from a failure.
