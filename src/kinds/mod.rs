@@ -7,7 +7,7 @@
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use serde_json::Value;
 
-use crate::plan::{State, StepId, Want};
+use crate::plan::{Policy, State, StepId, Want};
 use crate::problem::{Code, Severity};
 
 /// Every family that Windlass knows.
@@ -91,6 +91,8 @@ pub struct Child {
     pub id: Option<StepId>,
     /// What has to be ready first.
     pub needs: Vec<StepId>,
+    /// What the family says of it (`replace`, `once_done`); the document's annotations are added by `expand`.
+    pub policy: Policy,
 }
 
 /// What a status is made of.

@@ -6,12 +6,17 @@
 pub mod canonical;
 pub mod id;
 pub mod order;
+pub mod render;
+pub mod secret;
+pub mod stamp;
 pub mod state;
 pub mod step;
+pub mod yaml;
 
 use std::collections::BTreeSet;
 
 pub use id::StepId;
+pub use stamp::stamp;
 pub use state::State;
 pub use step::{Origin, Policy, Step, Want};
 

@@ -89,8 +89,18 @@ impl Want {
     }
 }
 
-/// What the document's `windlass.dev/` annotations say of this step (design §5.3). They are taken off the manifest
-/// before it is hashed or applied only where the design says so: the manifest keeps its own annotations as declared.
+impl Origin {
+    /// As the annotation `windlass.dev/origin` says it: `<Kind>.<group|core>/<ns|->/<name>`.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let group = self.api_version.split_once('/').map_or("core", |(group, _)| group);
+        let namespace = self.namespace.as_deref().unwrap_or("-");
+        format!("{}.{group}/{namespace}/{}", self.kind, self.name)
+    }
+}
+
+/// How a step is treated beyond "make it so": what the document's `windlass.dev/` annotations say (design §5.3), and
+/// what its family or kind says. The manifest keeps the annotations that were declared on it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Policy {
     /// `prune: disabled`.
@@ -99,6 +109,27 @@ pub struct Policy {
     pub recreate: bool,
     /// `drift: ignore`: hand edits stay.
     pub ignore_drift: bool,
+    /// Said by the family, not by the user: every change is made by deleting (foreground propagation) and creating
+    /// again, because the object's kind allows no other way (the pod template of a Job). No update is tried first.
+    /// Unlike `recreate`, which allows it only where an update was proved impossible.
+    pub replace: bool,
+    /// The step runs to completion (a Job): it is ready once it succeeded. When it is ready, the executor stores the
+    /// step's hash in the inventory entry's `done`; while `done` equals the hash, an absent object is done, not
+    /// missing, and is not made again. A changed hash runs it again.
+    pub once_done: bool,
+}
+
+impl Policy {
+    /// What a child takes over from the document behind it, beside what its family says.
+    #[must_use]
+    pub fn inherit(self, document: &Self) -> Self {
+        Self {
+            keep: self.keep || document.keep,
+            recreate: self.recreate || document.recreate,
+            ignore_drift: self.ignore_drift || document.ignore_drift,
+            ..self
+        }
+    }
 }
 
 /// One wanted state.
@@ -121,9 +152,14 @@ pub struct Step {
 }
 
 impl Step {
-    /// A step without needs or exceptions.
+    /// A step without needs or exceptions. Windlass' own labels and annotations are taken off an object, so that they
+    /// are neither shown nor hashed.
     #[must_use]
     pub fn new(id: StepId, origin: Arc<Origin>, owner: Option<StepId>, want: Want) -> Self {
+        let want = match want {
+            Want::Object(manifest) => Want::Object(super::stamp::unstamp(manifest)),
+            other => other,
+        };
         let hash = super::canonical::hash(&want.to_json());
         Self { id, origin, owner, want, needs: BTreeSet::new(), hash, policy: Policy::default() }
     }
