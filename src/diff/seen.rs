@@ -40,6 +40,9 @@ pub struct Live {
     pub other_owner: Option<String>,
     /// A deletion has been asked for and has not ended.
     pub terminating: bool,
+    /// Deleting it would take data along that nothing brings back: a StatefulSet whose claims are deleted with it
+    /// (`persistentVolumeClaimRetentionPolicy.whenDeleted: Delete`).
+    pub takes_data: bool,
     /// Whether it is ready, as far as this read can tell.
     pub readiness: Readiness,
 }

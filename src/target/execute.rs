@@ -48,6 +48,8 @@ pub struct Applied {
     pub applied: u32,
     /// The inventory as stored at the end.
     pub inventory: Inventory,
+    /// The inventory could not be stored: nothing was written after that.
+    pub failure: Option<super::Failure>,
     /// Cancelled before its end.
     pub cancelled: bool,
 }

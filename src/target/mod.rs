@@ -27,6 +27,7 @@ pub trait World: Send + Sync {
     /// Deletes one thing, on the proofs of design §4.5; returns once its absence is confirmed.
     fn delete(&self, id: &StepId, entry: &Entry, live: &Live) -> impl Future<Output = Result<(), Failure>> + Send;
     /// Waits until the readiness of any of these may have changed (or a bounded time has passed), then reads them all.
+    /// May be dropped at any time.
     fn settle(&self, steps: &[&Step]) -> impl Future<Output = Vec<(StepId, Readiness)>> + Send;
     /// Whether the step is over for good once ready (a Job that succeeded): its content hash is then recorded in
     /// [`Entry::done`], and its absence is no difference any more.
