@@ -4,14 +4,30 @@
 //! and which objects it writes; CRDs, RBAC and the docs index are generated from that. `declared` checks documents with
 //! it, `expand` expands them, `report` asks for their status.
 
+mod image;
+mod schema;
+mod status;
+
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use serde_json::Value;
 
 use crate::plan::{Policy, State, StepId, Want};
 use crate::problem::{Code, Severity};
 
-/// Every family that Windlass knows.
-pub static FAMILIES: &[&Family] = &[];
+macro_rules! families {
+    ($($folder:ident,)+) => {
+        $(pub mod $folder;)+
+
+        /// Every family that Windlass knows, in the order of the docs index.
+        pub static FAMILIES: &[&Family] = &[$(&$folder::FAMILY,)+];
+    };
+}
+
+// One folder and one line a family.
+families! {
+    goop,
+    memcached,
+}
 
 /// A high-level system.
 #[derive(Debug)]
@@ -62,6 +78,13 @@ pub struct FieldProblem {
     pub message: String,
 }
 
+impl FieldProblem {
+    /// An error.
+    fn error(code: Code, pointer: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { severity: Severity::Error, code, pointer: pointer.into(), message: message.into() }
+    }
+}
+
 /// A CR about to be expanded.
 #[derive(Clone, Copy, Debug)]
 pub struct Cr<'a> {
@@ -93,6 +116,14 @@ pub struct Child {
     pub needs: Vec<StepId>,
     /// What the family says of it (`replace`, `once_done`); the document's annotations are added by `expand`.
     pub policy: Policy,
+}
+
+impl Child {
+    /// An object without needs or exceptions.
+    #[must_use]
+    pub fn object(manifest: Value) -> Self {
+        Self { want: Want::Object(manifest), id: None, needs: Vec::new(), policy: Policy::default() }
+    }
 }
 
 /// What a status is made of.
@@ -128,3 +159,14 @@ pub struct ChildState {
 pub fn find(group: &str, kind: &str) -> Option<&'static Kind> {
     FAMILIES.iter().flat_map(|family| family.kinds).find(|known| known.group == group && known.kind == kind)
 }
+
+/// The CRDs of every family, sorted by name, as `windlass crds` prints them and the agent applies them.
+#[must_use]
+pub fn crds() -> Vec<CustomResourceDefinition> {
+    let mut crds: Vec<_> = FAMILIES.iter().flat_map(|family| family.kinds).map(|kind| (kind.crd)()).collect();
+    crds.sort_by(|a, b| a.metadata.name.cmp(&b.metadata.name));
+    crds
+}
+
+#[cfg(test)]
+mod tests;

@@ -58,13 +58,13 @@ pub fn tree(plan: &Plan) -> Vec<Line> {
 #[must_use]
 pub fn tree_text(plan: &Plan) -> String {
     let lines = tree(plan);
-    let width = lines.iter().map(|line| width(line)).max().unwrap_or_default();
+    let widest = lines.iter().map(width).max().unwrap_or_default();
     let mut text = String::new();
     for line in &lines {
         text.push_str(&line.indent);
         text.push_str(&line.name);
         if !line.place.is_empty() {
-            text.extend(std::iter::repeat_n(' ', width - self::width(line) + 2));
+            text.extend(std::iter::repeat_n(' ', widest - width(line) + 2));
             text.push_str(&line.place);
         }
         text.push('\n');
