@@ -2,4 +2,5 @@
 //!
 //! `summary` and `view` are pure; the writers at the end do IO and nothing reads back from them.
 
+pub mod verdict;
 pub mod view;

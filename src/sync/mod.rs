@@ -3,8 +3,10 @@
 //! Pure data. Read by `agent` and `cli`; its status is made by `report`.
 
 pub mod conditions;
+pub mod load;
 pub mod spec;
 pub mod status;
+pub mod support;
 
 pub use spec::{GitSync, GitSyncSpec};
 pub use status::GitSyncStatus;

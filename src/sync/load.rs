@@ -1,0 +1,235 @@
+//! A GitSync from JSON: typed, checked, everything wrong with it at once.
+//!
+//! Pure. Called by `cli` for the documents of `-f FILE` and by `agent` for CRs; both learn the same problems.
+
+use serde_json::Value;
+
+use super::spec::{GitSync, GitSyncSpec, Reference, Target};
+use super::{GROUP, support};
+use crate::problem::{Code, Problem};
+
+/// At most so many problems are looked for in one document.
+const LIMIT: usize = 50;
+
+/// Types and checks one document. The sync is returned only without an error; `durations` says whether a text is a
+/// duration and `window` whether a window can be read (both belong to `schedule`).
+pub fn read(document: &Value, checks: &Checks) -> (Option<GitSync>, Vec<Problem>) {
+    let api_version = document.get("apiVersion").and_then(Value::as_str).unwrap_or_default();
+    let kind = document.get("kind").and_then(Value::as_str).unwrap_or_default();
+    if kind != "GitSync" || !api_version.starts_with(GROUP) {
+        return (
+            None,
+            vec![Problem::error(
+                Code::NotAnObject,
+                format!(
+                    "this is not a GitSync of {GROUP}/v1alpha1. Only GitSyncs may stand here; documents to apply belong into the repository"
+                ),
+            )],
+        );
+    }
+    if api_version != "windlass.dev/v1alpha1" {
+        let message = format!("GitSync {api_version} is not known. Write windlass.dev/v1alpha1");
+        return (None, vec![Problem::error(Code::UnknownVersion, message).pointing("/apiVersion")]);
+    }
+    let mut rest = document.clone();
+    // What the server keeps in a CR is not ours to check.
+    if let Some(fields) = rest.as_object_mut() {
+        fields.remove("status");
+    }
+    let mut problems = Vec::new();
+    let typed = type_all(&mut rest, &mut problems);
+    let Some(sync) = typed else { return (None, problems) };
+    if sync.metadata.name.as_deref().unwrap_or_default().is_empty() {
+        problems.push(Problem::error(Code::InvalidName, "the GitSync has no name").pointing("/metadata/name"));
+    }
+    check(&sync.spec, checks, &mut problems);
+    let valid = problems.is_empty();
+    (valid.then_some(sync), problems)
+}
+
+/// Checks that another room owns, handed in as functions to keep the arrows.
+#[derive(Clone, Copy, Debug)]
+pub struct Checks {
+    /// What is wrong with a duration.
+    pub duration: fn(&str) -> Result<(), String>,
+    /// What is wrong with a window.
+    pub window: fn(&super::spec::Window) -> Result<(), String>,
+}
+
+/// serde stops at the first error. The field it names is taken away and the rest typed again, so that one look tells all.
+fn type_all(rest: &mut Value, problems: &mut Vec<Problem>) -> Option<GitSync> {
+    while problems.len() < LIMIT {
+        let error = match serde_path_to_error::deserialize::<_, GitSync>(&*rest) {
+            Ok(sync) => return Some(sync),
+            Err(error) => error,
+        };
+        let mut pointer = String::new();
+        for segment in error.path() {
+            use serde_path_to_error::Segment;
+            match segment {
+                Segment::Map { key } => pointer.push_str(&format!("/{}", key.replace('~', "~0").replace('/', "~1"))),
+                Segment::Seq { index } => pointer.push_str(&format!("/{index}")),
+                Segment::Enum { .. } | Segment::Unknown => {}
+            }
+        }
+        let text = error.inner().to_string();
+        let (code, message) = if text.starts_with("unknown field") {
+            (Code::UnknownField, format!("{text}. Remove it, or correct its spelling"))
+        } else if text.starts_with("missing field") {
+            (Code::MissingField, text)
+        } else if text.starts_with("unknown variant") {
+            (Code::InvalidValue, text)
+        } else {
+            (Code::WrongType, text)
+        };
+        problems.push(Problem::error(code, message).pointing(pointer.clone()));
+        if code == Code::MissingField || !take_away(rest, &pointer) {
+            return None;
+        }
+    }
+    None
+}
+
+/// Removes what a pointer names; false if there was nothing or nothing may be missing there.
+fn take_away(value: &mut Value, pointer: &str) -> bool {
+    let Some((parent, key)) = pointer.rsplit_once('/') else { return false };
+    let key = key.replace("~1", "/").replace("~0", "~");
+    match value.pointer_mut(parent) {
+        Some(Value::Object(fields)) => fields.remove(&key).is_some(),
+        Some(Value::Array(items)) => match key.parse::<usize>() {
+            Ok(index) if index < items.len() => {
+                items.remove(index);
+                true
+            }
+            _ => false,
+        },
+        _ => false,
+    }
+}
+
+fn check(spec: &GitSyncSpec, checks: &Checks, problems: &mut Vec<Problem>) {
+    let mut invalid = |pointer: &str, message: String| {
+        problems.push(Problem::error(Code::InvalidValue, message).pointing(pointer));
+    };
+    if spec.source.url.trim().is_empty() {
+        invalid("/spec/source/url", "the source has no URL. Write a git URL or a path".to_owned());
+    }
+    if let Some(reference) = &spec.source.reference {
+        let Reference { branch, tag, semver, commit } = reference;
+        let given = [branch, tag, semver, commit].into_iter().flatten().count();
+        if given != 1 {
+            invalid("/spec/source/ref", format!("ref has {given} fields. Give one of branch, tag, semver and commit"));
+        }
+    }
+    if let Some(target) = &spec.target {
+        let Target { kube, directory, git } = target;
+        let given = usize::from(kube.is_some()) + usize::from(directory.is_some()) + usize::from(git.is_some());
+        if given != 1 {
+            invalid("/spec/target", format!("target has {given} fields. Give one of kube, directory and git"));
+        }
+        if directory.as_ref().is_some_and(|directory| directory.path.trim().is_empty()) {
+            invalid("/spec/target/directory/path", "the directory has no path".to_owned());
+        }
+    }
+    for (pointer, text) in [
+        ("/spec/source/interval", &spec.source.interval),
+        ("/spec/timeout", &spec.timeout),
+        ("/spec/retryInterval", &spec.retry_interval),
+        ("/spec/drift/verifyInterval", &spec.drift.verify_interval),
+    ] {
+        if let Err(why) = (checks.duration)(text) {
+            invalid(pointer, why);
+        }
+    }
+    for (index, window) in spec.windows.iter().enumerate() {
+        if let Err(why) = (checks.window)(window) {
+            invalid(&format!("/spec/windows/{index}"), why);
+        }
+    }
+    if spec.budget.max_delete_percent > 100 {
+        invalid("/spec/budget/maxDeletePercent", "a percentage cannot be more than 100".to_owned());
+    }
+    for (pointer, why) in support::unsupported(spec) {
+        let message = format!(
+            "this version of Windlass does not act on this field: {why}. Remove it; the sync is not started with it"
+        );
+        problems.push(Problem::error(Code::NotSupported, message).pointing(pointer));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    const LENIENT: Checks = Checks {
+        duration: |text| if text == "soon" { Err("`soon` is not a duration".to_owned()) } else { Ok(()) },
+        window: |_| Ok(()),
+    };
+
+    fn sync(spec: &Value) -> Value {
+        json!({"apiVersion": "windlass.dev/v1alpha1", "kind": "GitSync", "metadata": {"name": "platform"}, "spec": spec})
+    }
+
+    fn pointers(document: &Value) -> Vec<(Code, String)> {
+        let (_, problems) = read(document, &LENIENT);
+        problems.into_iter().map(|p| (p.code, p.pointer.unwrap_or_default())).collect()
+    }
+
+    #[test]
+    fn a_small_document_gets_the_defaults() {
+        let (sync, problems) = read(&sync(&json!({"source": {"url": "https://example.org/x.git"}})), &LENIENT);
+        assert_eq!(problems, []);
+        let spec = sync.unwrap().spec;
+        assert!(spec.prune && !spec.suspend);
+        assert_eq!((spec.source.interval.as_str(), spec.timeout.as_str()), ("1m", "10m"));
+    }
+
+    #[test]
+    fn everything_wrong_is_told_at_once() {
+        let document = sync(&json!({
+            "source": {"url": "u", "intervall": "1m", "interval": "soon", "verify": {"mode": "Head", "secretRef": {"name": "k"}}},
+            "prune": "no", "colour": 1, "deletionPolicy": "Shred"
+        }));
+        assert_eq!(
+            pointers(&document),
+            [
+                (Code::UnknownField, "/spec/colour".to_owned()),
+                (Code::InvalidValue, "/spec/deletionPolicy".to_owned()),
+                (Code::WrongType, "/spec/prune".to_owned()),
+                (Code::UnknownField, "/spec/source/intervall".to_owned()),
+                (Code::InvalidValue, "/spec/source/interval".to_owned()),
+                (Code::NotSupported, "/spec/source/verify".to_owned()),
+            ]
+        );
+    }
+
+    #[test]
+    fn a_protection_that_is_not_built_keeps_the_sync_from_starting() {
+        let (sync, problems) = read(
+            &sync(
+                &json!({"source": {"url": "u"}, "dependsOn": ["other"], "decryption": {"provider": "age", "secretRef": {"name": "k"}}}),
+            ),
+            &LENIENT,
+        );
+        assert!(sync.is_none());
+        assert_eq!(problems.len(), 2);
+        assert!(problems.iter().all(|p| p.code == Code::NotSupported));
+    }
+
+    #[test]
+    fn one_of_means_exactly_one() {
+        let both = sync(&json!({"source": {"url": "u", "ref": {"branch": "a", "tag": "b"}}, "target": {}}));
+        assert_eq!(
+            pointers(&both),
+            [(Code::InvalidValue, "/spec/source/ref".to_owned()), (Code::InvalidValue, "/spec/target".to_owned())]
+        );
+    }
+
+    #[test]
+    fn another_kind_is_refused_with_the_place_where_it_belongs() {
+        let (sync, problems) = read(&json!({"apiVersion": "v1", "kind": "ConfigMap"}), &LENIENT);
+        assert!(sync.is_none());
+        assert!(problems[0].message.contains("belong into the repository"));
+    }
+}

@@ -1,0 +1,36 @@
+//! What a GitSync may ask for that this version does not do yet.
+//!
+//! Pure. A sync that asks for any of it is not started: nobody may believe that a protection is active when it is not.
+//! Called by `sync::load` alone. With the issue that builds a feature its lines leave this file.
+
+use super::spec::{Drift, GitSyncSpec};
+
+/// JSON pointers below the document of everything asked for in vain, with what to do.
+#[must_use]
+pub fn unsupported(spec: &GitSyncSpec) -> Vec<(&'static str, &'static str)> {
+    let target = spec.target.as_ref();
+    let report = spec.report.as_ref();
+    let asked: [(bool, &'static str, &'static str); 16] = [
+        (spec.source.verify.is_some(), "/spec/source/verify", "signatures are not verified"),
+        (spec.source.webhook.is_some(), "/spec/source/webhook", "webhooks are not received"),
+        (target.is_some_and(|t| t.git.is_some()), "/spec/target/git", "git branches are not written"),
+        (!spec.depends_on.is_empty(), "/spec/dependsOn", "syncs do not wait for one another"),
+        (spec.service_account_name.is_some(), "/spec/serviceAccountName", "the agent's own rights are used"),
+        (spec.strict.is_some(), "/spec/strict", "foreign additions are not removed"),
+        (!spec.drift.ignore.is_empty(), "/spec/drift/ignore", "every field that is applied is corrected"),
+        (
+            spec.drift.verify_interval != Drift::default().verify_interval,
+            "/spec/drift/verifyInterval",
+            "the interval cannot be changed",
+        ),
+        (!spec.health_checks.is_empty(), "/spec/healthChecks", "CEL health checks are not evaluated"),
+        (spec.decryption.is_some(), "/spec/decryption", "encrypted files are not read"),
+        (!spec.druid.is_empty(), "/spec/druid", "Druid is not called"),
+        (spec.redis.is_some(), "/spec/redis", "Redis is not called"),
+        (report.is_some_and(|r| r.notes), "/spec/report/notes", "git notes are not written"),
+        (report.is_some_and(|r| r.branch.is_some()), "/spec/report/branch", "status branches are not written"),
+        (report.is_some_and(|r| r.commit_status.is_some()), "/spec/report/commitStatus", "commit status is not sent"),
+        (spec.preview.is_some(), "/spec/preview", "pull requests are not previewed"),
+    ];
+    asked.into_iter().filter(|(asked, ..)| *asked).map(|(_, pointer, why)| (pointer, why)).collect()
+}
