@@ -11,11 +11,8 @@ pub(super) struct Args {}
 
 pub(super) fn run(_args: &Args) -> anyhow::Result<Exit> {
     let mut out = anstream::stdout();
-    for crd in
-        crate::sync::crds().into_iter().chain(crate::kinds::FAMILIES.iter().flat_map(|f| f.kinds).map(|k| (k.crd)()))
-    {
-        // A JSON document is a YAML document.
-        writeln!(out, "---\n{}", serde_json::to_string_pretty(&crd)?)?;
+    for crd in crate::sync::crds().into_iter().chain(crate::kinds::crds()) {
+        write!(out, "---\n{}", crate::plan::yaml::text(&serde_json::to_value(&crd)?))?;
     }
     Ok(Exit::Good)
 }
