@@ -1,1 +1,3 @@
 //! Tests against a real Kubernetes control plane.
+
+mod test_bench;
