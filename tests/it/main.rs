@@ -1,6 +1,8 @@
 //! Every test that is not beside the code it tests, in one binary. `tests/run` runs them; CONTRIBUTING.md tells how to
 //! run one.
 
+#![expect(clippy::expect_used, clippy::panic, reason = "clippy knows test functions, not the helpers that they share")]
+
 mod support;
 
 // No server.

@@ -142,7 +142,7 @@ async fn the_proxy_counts_and_answers_itself() {
     }
     maps.get("a").await.expect("each fault was given once");
 
-    proxy.answer(|seen| seen.is_write(), 1, Answer::LoseAnswer);
+    proxy.answer(|seen| seen.is_write(), 1, Answer::Lost);
     let lost = maps.create(&PostParams::default(), &config_map("b")).await;
     assert!(lost.is_err(), "the answer is lost: {lost:?}");
     maps.get("b").await.expect("the write was done though");

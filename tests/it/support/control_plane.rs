@@ -120,6 +120,7 @@ impl Tools {
 }
 
 impl ControlPlane {
+    #[expect(clippy::unwrap_in_result, reason = "the error is only what another attempt may cure")]
     fn start(tools: &Tools, attempt: u32) -> Result<Self, String> {
         let folder = scratch().join(format!("control-plane-{attempt}"));
         fs::create_dir_all(&folder).expect("a folder");

@@ -6,7 +6,7 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 
 const REAPER: &str = r#"
@@ -20,8 +20,8 @@ rm -rf -- "$1"
 
 struct Scratch {
     folder: PathBuf,
-    /// Held open for as long as the binary lives.
-    _pipe: ChildStdin,
+    /// Its stdin is held open for as long as the binary lives.
+    _reaper: Child,
 }
 
 /// A folder that is removed when the test binary ends.
@@ -35,9 +35,7 @@ pub(crate) fn scratch() -> &'static Path {
         command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
         // A group of its own: Ctrl-C on a terminal must not reach it before the servers.
         std::os::unix::process::CommandExt::process_group(&mut command, 0);
-        let mut reaper = command.spawn().expect("the reaper");
-        let pipe = reaper.stdin.take().expect("a pipe");
-        Scratch { folder, _pipe: pipe }
+        Scratch { folder, _reaper: command.spawn().expect("the reaper") }
     });
     &scratch.folder
 }

@@ -45,7 +45,7 @@ pub(crate) enum Answer {
     /// Nothing, ever.
     Hang,
     /// The request is forwarded, the connection then ends without an answer.
-    LoseAnswer,
+    Lost,
 }
 
 impl Answer {
@@ -220,7 +220,7 @@ async fn pass(State(shared): State<Arc<Shared>>, request: Request) -> Response {
             return response;
         }
         Some(Answer::Hang) => return std::future::pending().await,
-        Some(Answer::LoseAnswer) => {
+        Some(Answer::Lost) => {
             _ = forward(&shared, request).await;
             // A body that ends in an error closes the connection.
             return lost();
