@@ -2,6 +2,8 @@
 //!
 //! Pure data. Made by `report::summary`; shown by `cli` and `dashboard`, which never compute a verdict of their own.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::plan::{Origin, State, StepId};
@@ -57,6 +59,10 @@ pub struct Details {
     pub history: Vec<HistoryRow>,
     /// Unchanged steps of the last pass, and how long it took in milliseconds.
     pub last_pass: Option<(u32, u64)>,
+    /// Deletions that were refused and wait for an acknowledgement.
+    pub refused_deletes: u32,
+    /// The plan's edges, for the order graph: each step that needs others, with what it needs.
+    pub needs: BTreeMap<StepId, Vec<StepId>>,
 }
 
 /// One step.
@@ -77,4 +83,13 @@ pub struct StepView {
     pub since: String,
     /// Steps that it waits for.
     pub waits_for: Vec<StepId>,
+}
+
+/// The bytes of `status -o json` and of `GET /api/v1/syncs`: indented, with a final newline.
+#[must_use]
+pub fn to_json(view: &View) -> String {
+    // Only maps with keys that are not strings can fail, and there is none.
+    let mut text = serde_json::to_string_pretty(view).unwrap_or_default();
+    text.push('\n');
+    text
 }
