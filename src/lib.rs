@@ -35,4 +35,8 @@ pub mod target;
 
 pub mod report;
 
+pub mod telemetry;
+
+pub mod dashboard;
+
 pub mod cli;
