@@ -62,6 +62,6 @@ impl Streams {
 }
 
 fn message(view: &View) -> String {
-    let needs = view.syncs.iter().filter(|sync| verdict::tone(sync) == verdict::Tone::Failed).count();
-    serde_json::json!({ "verdict": verdict::overview(view), "needYou": needs }).to_string()
+    let needs = view.syncs.iter().filter(|sync| verdict::standing(sync) == verdict::Standing::NeedsYou).count();
+    serde_json::json!({ "verdict": verdict::verdict(view), "needYou": needs }).to_string()
 }

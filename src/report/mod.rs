@@ -2,5 +2,6 @@
 //!
 //! `summary` and `view` are pure; the writers at the end do IO and nothing reads back from them.
 
+pub mod attention;
 pub mod verdict;
 pub mod view;

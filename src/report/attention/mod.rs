@@ -1,16 +1,17 @@
-//! The verdict in plain words, and what needs a person.
+//! What needs a person, and the state of a sync in a few words and one of four colours.
 //!
-//! Pure. The one place that judges a [`View`]; shown as it is by `cli` (`status`) and `dashboard`.
+//! Pure. Whether a sync needs somebody is decided by [`verdict::standing`] alone; this says where and why. Called by
+//! `dashboard`.
 
 #[cfg(test)]
 mod tests;
 
 use crate::plan::{State, StepId};
 use crate::problem::{Problem, Severity};
-use crate::revision;
 use crate::sync::conditions::{self, reasons};
 
-use super::view::{StepView, SyncView, View};
+use super::verdict::{self, Standing};
+use super::view::{StepView, SyncView};
 
 /// A state in one of four colours. Sorted by how much it needs a person.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -68,59 +69,13 @@ pub struct Attention {
     pub step: Option<StepId>,
 }
 
-/// All syncs in one line, as in `One sync needs you. Four are live.`
-#[must_use]
-pub fn overview(view: &View) -> String {
-    let tones: Vec<Tone> = view.syncs.iter().map(tone).collect();
-    let count = |wanted: Tone| tones.iter().filter(|tone| **tone == wanted).count();
-    match view.syncs.as_slice() {
-        [] => return "No syncs yet.".to_owned(),
-        [only] => return sentence(only),
-        all if count(Tone::Ready) == all.len() => return format!("All {} syncs are live.", words(all.len())),
-        _ => {}
-    }
-    let mut parts = Vec::new();
-    let said = [
-        (Tone::Failed, "needs you", "need you"),
-        (Tone::Moving, "is moving", "are moving"),
-        (Tone::Ready, "is live", "are live"),
-        (Tone::Off, "is off", "are off"),
-    ];
-    for (tone, one, many) in said {
-        let noun = match (parts.is_empty(), count(tone)) {
-            (_, 0) => continue,
-            (true, 1) => " sync",
-            (true, _) => " syncs",
-            (false, _) => "",
-        };
-        parts.push(capital(&format!("{}{noun} {}.", words(count(tone)), if count(tone) == 1 { one } else { many })));
-    }
-    parts.join(" ")
-}
-
-/// One sync in one line, as in `platform needs you: 2 of 214 steps failed.`
-#[must_use]
-pub fn sentence(sync: &SyncView) -> String {
-    let name = &sync.name;
-    match tone(sync) {
-        Tone::Ready => match &sync.revision {
-            Some(revision) => format!("{name} is live at {}.", revision::short(revision)),
-            None => format!("{name} is live."),
-        },
-        Tone::Moving if reason(sync).is_empty() => format!("{name} is starting."),
-        Tone::Moving => format!("{name} is on its way: {}.", label(sync)),
-        Tone::Failed => format!("{name} needs you: {}.", label(sync)),
-        Tone::Off => format!("{name} is off: {}.", label(sync)),
-    }
-}
-
 /// The state of a sync in a few words, as in `2 of 214 failed`.
 #[must_use]
 pub fn label(sync: &SyncView) -> String {
     let counts = &sync.counts;
     let errors = errors(sync).count();
     match reason(sync) {
-        reasons::SUSPENDED => "suspended".to_owned(),
+        _ if tone(sync) == Tone::Off => "suspended".to_owned(),
         reasons::OUTSIDE_WINDOW => "waiting for its window".to_owned(),
         reasons::SOURCE_UNAVAILABLE => "cannot read the source".to_owned(),
         reasons::TARGET_UNAVAILABLE => "cannot reach the target".to_owned(),
@@ -129,7 +84,7 @@ pub fn label(sync: &SyncView) -> String {
         reasons::DEPENDENCY_NOT_READY => "waiting for another sync".to_owned(),
         _ if counts.failed > 0 => format!("{} of {} failed", number(counts.failed), number(counts.steps)),
         _ if counts.refused > 0 => format!("{} of {} refused", number(counts.refused), number(counts.steps)),
-        _ if errors > 0 => format!("{} {}", words(errors), plural(errors, "problem", "problems")),
+        _ if errors > 0 => format!("{errors} {}", if errors == 1 { "problem" } else { "problems" }),
         reasons::TIMED_OUT => {
             format!("{} of {} not ready in time", number(counts.steps - ready(sync)), number(counts.steps))
         }
@@ -144,21 +99,11 @@ pub fn label(sync: &SyncView) -> String {
 /// What colour a sync has.
 #[must_use]
 pub fn tone(sync: &SyncView) -> Tone {
-    let is = |kind: &str| conditions::find(&sync.conditions, kind).is_some_and(|c| c.status == "True");
-    match reason(sync) {
-        reasons::SUSPENDED | reasons::OUTSIDE_WINDOW => Tone::Off,
-        _ if is(conditions::READY) => Tone::Ready,
-        reasons::SOURCE_UNAVAILABLE
-        | reasons::TARGET_UNAVAILABLE
-        | reasons::INVALID_SPEC
-        | reasons::INVENTORY_MISMATCH
-        | reasons::TIMED_OUT
-        | reasons::PROBLEMS
-        | reasons::STEP_FAILED
-        | reasons::REFUSED => Tone::Failed,
-        _ if is(conditions::STALLED) => Tone::Failed,
-        _ if sync.counts.failed + sync.counts.refused > 0 || errors(sync).next().is_some() => Tone::Failed,
-        _ => Tone::Moving,
+    match verdict::standing(sync) {
+        Standing::NeedsYou => Tone::Failed,
+        Standing::Moving => Tone::Moving,
+        Standing::Suspended => Tone::Off,
+        Standing::Live => Tone::Ready,
     }
 }
 
@@ -281,19 +226,6 @@ fn of_step(step: &StepView, blocks: usize) -> Attention {
         blocks,
         step: Some(step.id.clone()),
     }
-}
-
-fn words(count: usize) -> String {
-    const WORDS: [&str; 13] =
-        ["no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"];
-    match WORDS.get(count) {
-        Some(word) => (*word).to_owned(),
-        None => number(u32::try_from(count).unwrap_or(u32::MAX)),
-    }
-}
-
-fn plural<'a>(count: usize, one: &'a str, many: &'a str) -> &'a str {
-    if count == 1 { one } else { many }
 }
 
 fn capital(text: &str) -> String {

@@ -29,16 +29,12 @@ fn step(name: &str, state: State, waits_for: &[&str]) -> StepView {
 }
 
 #[test]
-fn what_needs_a_person_is_said_first_and_the_rest_in_words() {
-    let live = || sync("a", "True", reasons::SYNCED);
-    let failed = sync("b", "False", reasons::STEP_FAILED);
-    let off = sync("c", "False", reasons::SUSPENDED);
-    let of = |syncs: Vec<SyncView>| overview(&View { syncs });
-    assert_eq!(of(vec![]), "No syncs yet.");
-    assert_eq!(of(vec![live()]), "a is live at 3f2a91c.");
-    assert_eq!(of(vec![live(), live(), live()]), "All three syncs are live.");
-    assert_eq!(of(vec![live(), live(), failed.clone(), off]), "One sync needs you. Two are live. One is off.");
-    assert_eq!(of(vec![failed.clone(), failed]), "Two syncs need you.");
+fn a_suspended_sync_is_off_whatever_its_steps_say() {
+    let mut sync = sync("a", "True", reasons::SYNCED);
+    let stalled =
+        Condition { kind: "Stalled".into(), status: "True".into(), reason: "Suspended".into(), ..Condition::default() };
+    sync.conditions.push(stalled);
+    assert_eq!((tone(&sync), label(&sync).as_str()), (Tone::Off, "suspended"));
 }
 
 #[test]
@@ -46,7 +42,7 @@ fn a_failed_step_is_counted_and_named_with_those_that_wait_for_it() {
     let mut sync = sync("platform", "False", reasons::STEP_FAILED);
     sync.steps = vec![step("a", State::Failed, &[]), step("b", State::Waiting, &["a"]), step("c", State::Ready, &[])];
     sync.counts = Counts { steps: 3, ready: 1, waiting: 1, failed: 1, ..Counts::default() };
-    assert_eq!(sentence(&sync), "platform needs you: 1 of 3 failed.");
+    assert_eq!(label(&sync), "1 of 3 failed");
     let found = attention(&sync);
     assert_eq!(found.len(), 1);
     assert_eq!((found[0].title.as_str(), found[0].blocks), ("Deployment web/a", 1));
@@ -61,7 +57,7 @@ fn a_warning_needs_nobody_and_an_error_does() {
     sync.conditions[0].status = "False".into();
     sync.conditions[0].reason = reasons::PROBLEMS.into();
     sync.problems.push(Problem::error(Code::UnknownField, "no such field").in_file("a.yaml").at(7, 3));
-    assert_eq!(sentence(&sync), "a needs you: one problem.");
+    assert_eq!(label(&sync), "1 problem");
     assert_eq!(attention(&sync)[0].place.as_deref(), Some("a.yaml:7"));
 }
 
@@ -70,7 +66,7 @@ fn a_sync_on_its_way_names_what_is_waited_for() {
     let mut sync = sync("a", "False", reasons::PROGRESSING);
     sync.steps = vec![step("db", State::Progressing, &[]), step("app", State::Waiting, &["db"])];
     sync.counts = Counts { steps: 2, waiting: 1, progressing: 1, ..Counts::default() };
-    assert_eq!(sentence(&sync), "a is on its way: waiting for web/db.");
+    assert_eq!(label(&sync), "waiting for web/db");
 }
 
 #[test]
