@@ -106,12 +106,13 @@ impl Walk {
             match known.and_then(|known| known.get(field)).or(more) {
                 Some(schema) => self.value(schema, value),
                 None if open => {}
-                None => self.unknown(field, known, &self.pointer[..length].to_owned()),
+                None => self.unknown(field, known, length),
             }
             self.pointer.truncate(length);
         }
         for field in schema.get("required").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str) {
-            if !fields.contains_key(field) && !(self.pointer.is_empty() && COMMON.contains(&field)) {
+            let elsewhere = self.pointer.is_empty() && COMMON.contains(&field);
+            if !elsewhere && !fields.contains_key(field) {
                 let message = format!("`{field}` is required{}.", self.place(" in "));
                 self.problems.push(FieldProblem::error(
                     Code::MissingField,
@@ -175,7 +176,8 @@ impl Walk {
         self.add(Code::WrongType, message);
     }
 
-    fn unknown(&mut self, field: &str, known: Option<&Map<String, Value>>, parent: &str) {
+    fn unknown(&mut self, field: &str, known: Option<&Map<String, Value>>, parent: usize) {
+        let parent = &self.pointer[..parent];
         let names = || {
             known
                 .into_iter()
