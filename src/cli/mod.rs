@@ -5,6 +5,7 @@
 
 mod completions;
 mod crds;
+mod install;
 
 use std::process::ExitCode;
 
@@ -36,6 +37,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Crds(crds::Args),
+    Install(install::Args),
     Completions(completions::Args),
 }
 
@@ -52,6 +54,7 @@ pub fn main() -> ExitCode {
     };
     let result = match cli.command {
         Command::Crds(args) => crds::run(&args),
+        Command::Install(args) => install::run(&args),
         Command::Completions(args) => completions::run(&args),
     };
     match result {
