@@ -3,6 +3,8 @@
 //! Pure value and its set algebra. Stored by `target` before the first write that adds an entry, and shrunk only after
 //! a confirmed deletion (design §4.5): after a crash it may list too much, never too little.
 
+pub mod codec;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};

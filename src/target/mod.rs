@@ -4,6 +4,7 @@
 //! wanted. Called by `agent`.
 
 pub mod execute;
+pub mod kube;
 
 use std::future::Future;
 use std::time::Duration;

@@ -1,0 +1,304 @@
+//! Server-side apply of one step: create-only first, adoption on conflict, takeover where a plain apply does not do what
+//! it says, recreation only where a person asked for it (design §4.3).
+//!
+//! IO. Every detour is bounded: each is taken at most once per apply. Called through `World::apply`.
+
+use serde_json::{Value, json};
+
+use super::Kube;
+use super::adopt::terminating;
+use super::answers::{Doing, classify};
+use super::discovery::{Known, Resource};
+use super::leftovers;
+use super::managed::{self, Paths};
+use super::normalise::normalise;
+use super::wire::{APPLY, Refused};
+use crate::diff::{Change, Op, Seen};
+use crate::plan::Step;
+use crate::plan::stamp::stamp;
+use crate::target::{Class, Done, Failure};
+
+/// Kinds whose recreation destroys more than the object: only an annotation on the object's own document counts.
+const PRECIOUS: &[(&str, &str)] = &[("", "Namespace"), ("", "PersistentVolumeClaim"), ("apps", "StatefulSet")];
+
+/// One apply under way.
+pub(super) struct Work<'a> {
+    pub(super) step: &'a Step,
+    pub(super) resource: Resource,
+    pub(super) body: Value,
+    pub(super) namespace: Option<&'a str>,
+    pub(super) name: &'a str,
+}
+
+impl<'a> Work<'a> {
+    pub(super) fn doing(&self) -> Doing<'_> {
+        Doing { verb: "patch", resource: &self.resource, namespace: self.namespace, name: self.name }
+    }
+
+    fn api_version(&self) -> String {
+        self.resource.api_version()
+    }
+
+    fn failure(&self, class: Class, reason: &'static str, what: &str) -> Failure {
+        Failure::new(class, reason, format!("{}: {what}", self.doing()))
+    }
+}
+
+impl Kube {
+    pub(super) async fn make_so(&self, step: &Step, change: &Change) -> Result<Done, Failure> {
+        let work = self.prepare(step).await?;
+        let live = match &change.seen {
+            Seen::Present(live) => Some(live),
+            _ => None,
+        };
+        if live.is_some_and(|live| live.terminating) {
+            let object = self.read_whole(&work.resource, work.namespace, work.name).await?;
+            if object.pointer("/metadata/deletionTimestamp").is_some() {
+                return Err(terminating(&work.doing(), &object));
+            }
+        }
+        let got = match &change.op {
+            Op::Create => self.create(&work).await?,
+            Op::Update(crate::diff::Reason::Changed) if step.policy.replace => self.recreate(&work).await?,
+            Op::Update(_) => self.update(&work).await?,
+            _ => return Err(work.failure(Class::Bug, "NotAnApply", "asked to apply what is not to be changed")),
+        };
+        let shown = self.live(&step.id, &work.resource, &got);
+        self.applied(&work.resource, work.namespace, work.name, &got);
+        if work.resource.kind == "CustomResourceDefinition" {
+            self.discovery.expect_more();
+        }
+        let wrote = live.is_none_or(|live| live.resource_version != shown.resource_version || live.uid != shown.uid);
+        Ok(Done { uid: shown.uid, fingerprint: shown.fingerprint, readiness: shown.readiness, wrote })
+    }
+
+    async fn prepare<'a>(&self, step: &'a Step) -> Result<Work<'a>, Failure> {
+        let (Some(stamped), Some(parts)) = (stamp(step, &self.options.part_of), step.id.object_parts()) else {
+            let message = format!("applying {}: it is not a Kubernetes object", step.id);
+            return Err(Failure::new(Class::Bug, "NotAnObject", message));
+        };
+        let api_version = stamped.get("apiVersion").and_then(Value::as_str).unwrap_or_default().to_owned();
+        let resource = match self.discovery.find(&api_version, parts.kind).await {
+            Known::Served(resource) if resource.api_version() == api_version => resource,
+            Known::Served(other) => {
+                let message = format!(
+                    "applying {}: the cluster serves kind {} as {}, not as {api_version}",
+                    step.id,
+                    parts.kind,
+                    other.api_version()
+                );
+                return Err(Failure::new(Class::Skipped, "CrdMissing", message));
+            }
+            Known::Missing => {
+                let message = format!(
+                    "applying {}: the cluster does not know kind {} of {api_version}; install its CRD",
+                    step.id, parts.kind
+                );
+                return Err(Failure::new(Class::Skipped, "CrdMissing", message));
+            }
+            Known::Unclear(refused) => {
+                let message = format!("applying {}: {}", step.id, refused.message);
+                return Err(Failure::new(Class::Retry, "Unreachable", message));
+            }
+        };
+        let mut body = normalise(stamped);
+        if let Some(metadata) = body.get_mut("metadata").and_then(Value::as_object_mut) {
+            // A namespace on a cluster-scoped object is refused by the server; expand fills in the others.
+            match parts.namespace.filter(|_| resource.namespaced) {
+                Some(namespace) => _ = metadata.insert("namespace".to_owned(), namespace.into()),
+                None => _ = metadata.remove("namespace"),
+            }
+        }
+        Ok(Work { step, resource, body, namespace: parts.namespace, name: parts.name })
+    }
+
+    /// The first apply is create-only: a resourceVersion that no object ever has turns an existing one into a 409.
+    async fn create(&self, work: &Work<'_>) -> Result<Value, Failure> {
+        let mut body = work.body.clone();
+        if let Some(metadata) = body.get_mut("metadata").and_then(Value::as_object_mut) {
+            metadata.insert("resourceVersion".to_owned(), "1".into());
+        }
+        match self.send(work, &body).await {
+            Ok(got) => self.heal(work, got).await,
+            Err(refused) if refused.code == 409 => {
+                self.adopt(work.step, &work.resource, &work.api_version()).await?;
+                self.update(work).await
+            }
+            Err(refused) => Err(self.give_up(work, &refused)),
+        }
+    }
+
+    async fn update(&self, work: &Work<'_>) -> Result<Value, Failure> {
+        let before = {
+            let memory = self.memory.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            memory.get(&work.step.id).and_then(|memory| memory.shared.clone())
+        };
+        let got = match self.send(work, &work.body).await {
+            Ok(got) => got,
+            Err(refused) if refused.code == 422 => self.work_around(work, refused).await?,
+            Err(refused) => return Err(self.give_up(work, &refused)),
+        };
+        let got = self.heal(work, got).await?;
+        let Some(before) = before else { return Ok(got) };
+        // A field that we just dropped stays as long as somebody else holds it too.
+        let kept = leftovers::kept_by_others(&before, &got, &self.options.manager);
+        if kept.is_empty() {
+            return Ok(got);
+        }
+        let choose = |_: &str, path: &[String]| kept.contains(path);
+        if self.take(&work.resource, &got, &work.api_version(), choose, &Paths::new()).await? {
+            return self.send(work, &work.body).await.map_err(|refused| self.give_up(work, &refused));
+        }
+        Ok(got)
+    }
+
+    /// Emptying a map of a kind with unknown fields leaves a null behind once; a second apply removes it.
+    async fn heal(&self, work: &Work<'_>, got: Value) -> Result<Value, Failure> {
+        if !leftovers::has_null_leftover(&work.body, &got) {
+            return Ok(got);
+        }
+        self.send(work, &work.body).await.map_err(|refused| self.give_up(work, &refused))
+    }
+
+    /// The server refuses an update as invalid. Apply merges with what others set and with defaults, so the manifest may
+    /// be valid all the same: tries, in this order, without nulls made of emptied maps, with other people's fields taken
+    /// over, and with defaulted fields taken over; then finds out whether the refusal is about immutability.
+    async fn work_around(&self, work: &Work<'_>, mut refused: Refused) -> Result<Value, Failure> {
+        let emptied = leftovers::emptied(&work.body, &refused.details.causes);
+        if !emptied.is_empty() && self.send(work, &leftovers::without(&work.body, &emptied)).await.is_ok() {
+            match self.send(work, &work.body).await {
+                Ok(got) => return Ok(got),
+                Err(again) => refused = again,
+            }
+        }
+        let live = self.read_whole(&work.resource, work.namespace, work.name).await?;
+        if live.pointer("/metadata/deletionTimestamp").is_some() {
+            return Err(terminating(&work.doing(), &live));
+        }
+        let causes: Vec<(Vec<String>, bool)> =
+            refused.details.causes.iter().map(|cause| managed::field_path(&cause.field)).collect();
+        let concerned = |path: &[String]| causes.iter().any(|(prefix, _)| prefix.len() > 1 && path.starts_with(prefix));
+        let choose = |manager: &str, path: &[String]| managed::by_hand(manager) || concerned(path);
+        if self.take(&work.resource, &live, &work.api_version(), choose, &Paths::new()).await? {
+            match self.send(work, &work.body).await {
+                Ok(got) => return Ok(got),
+                Err(again) if again.code == 422 => refused = again,
+                Err(other) => return Err(self.give_up(work, &other)),
+            }
+        }
+        // A default that belongs to nobody and contradicts what is wanted now (rollingUpdate beside type Recreate).
+        let defaulted: Paths = refused
+            .details
+            .causes
+            .iter()
+            .filter(|cause| cause.reason == "FieldValueForbidden")
+            .filter(|cause| work.body.pointer(&pointer(&cause.field)).is_none())
+            .filter_map(|cause| managed::locate(&live, &cause.field))
+            .collect();
+        if !defaulted.is_empty() {
+            let live = self.read_whole(&work.resource, work.namespace, work.name).await?;
+            if self.take(&work.resource, &live, &work.api_version(), |_, _| false, &defaulted).await? {
+                match self.send(work, &work.body).await {
+                    Ok(got) => return Ok(got),
+                    Err(again) if again.code == 422 => refused = again,
+                    Err(other) => return Err(self.give_up(work, &other)),
+                }
+            }
+        }
+        if !self.is_transition_rule(work).await {
+            return Err(self.give_up(work, &refused));
+        }
+        if self.may_recreate(work) {
+            return self.recreate(work).await;
+        }
+        let said = classify(&work.doing(), &refused).message;
+        let how = if is_precious(&work.resource) {
+            "move to a new name, or, if what it holds may be lost, put windlass.dev/recreate: \"true\" on this very object"
+        } else {
+            "change it back, or put the annotation windlass.dev/recreate: \"true\" on the document to delete it and create \
+             it again"
+        };
+        let message = format!("{said}. The new state is valid, but cannot be reached from the present one: {how}");
+        Err(Failure::new(Class::Stalled, "Immutable", message))
+    }
+
+    /// Whether the manifest is valid by itself: a dry-run under another name succeeds.
+    async fn is_transition_rule(&self, work: &Work<'_>) -> bool {
+        let mut stem = work.name.to_owned();
+        stem.truncate(50);
+        let name = format!("{}-windlass-check", stem.trim_end_matches(['-', '.']));
+        let mut body = work.body.clone();
+        if let Some(metadata) = body.get_mut("metadata").and_then(Value::as_object_mut) {
+            metadata.insert("name".to_owned(), name.as_str().into());
+        }
+        let path = format!(
+            "{}?fieldManager={}&force=true&dryRun=All",
+            work.resource.object(work.namespace, &name),
+            self.options.manager
+        );
+        self.wire.patch(&path, APPLY, &body).await.is_ok()
+    }
+
+    fn may_recreate(&self, work: &Work<'_>) -> bool {
+        let policy = &work.step.policy;
+        if is_precious(&work.resource) {
+            return policy.recreate && work.step.owner.is_none();
+        }
+        policy.recreate || policy.replace
+    }
+
+    /// Deletes with everything that hangs on it, waits until it is gone, creates.
+    async fn recreate(&self, work: &Work<'_>) -> Result<Value, Failure> {
+        if !self.may_recreate(work) {
+            return Err(work.failure(Class::Stalled, "Immutable", "it may not be recreated"));
+        }
+        self.remove_live(&work.resource, work.namespace, work.name, super::remove::Proof::Label).await?;
+        self.create_again(work).await
+    }
+
+    async fn create_again(&self, work: &Work<'_>) -> Result<Value, Failure> {
+        let mut body = work.body.clone();
+        if let Some(metadata) = body.get_mut("metadata").and_then(Value::as_object_mut) {
+            metadata.insert("resourceVersion".to_owned(), "1".into());
+        }
+        self.send(work, &body).await.map_err(|refused| self.give_up(work, &refused))
+    }
+
+    async fn send(&self, work: &Work<'_>, body: &Value) -> Result<Value, Refused> {
+        let path = format!(
+            "{}?fieldManager={}&force=true",
+            work.resource.object(work.namespace, work.name),
+            self.options.manager
+        );
+        self.wire.patch(&path, APPLY, body).await
+    }
+
+    fn give_up(&self, work: &Work<'_>, refused: &Refused) -> Failure {
+        let mut failure = classify(&work.doing(), refused);
+        // The schema of a CRD that changed a moment ago reaches the server's parts one after the other.
+        if failure.reason == "SchemaMismatch" && self.discovery.is_changing() {
+            failure.class = Class::Retry;
+        }
+        failure
+    }
+}
+
+fn is_precious(resource: &Resource) -> bool {
+    PRECIOUS.contains(&(resource.group.as_str(), resource.kind.as_str()))
+}
+
+/// RFC 6901 pointer of a cause's field.
+fn pointer(field: &str) -> String {
+    format!("/{}", field.replace('[', ".").replace(']', "").replace('.', "/"))
+}
+
+/// Preconditions and propagation of a delete.
+pub(super) fn delete_options(live: &Value, foreground: bool) -> Value {
+    let text = |pointer| live.pointer(pointer).cloned().unwrap_or(Value::Null);
+    json!({
+        "apiVersion": "v1",
+        "kind": "DeleteOptions",
+        "propagationPolicy": if foreground { "Foreground" } else { "Background" },
+        "preconditions": { "uid": text("/metadata/uid"), "resourceVersion": text("/metadata/resourceVersion") },
+    })
+}

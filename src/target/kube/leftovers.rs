@@ -1,0 +1,106 @@
+//! Compares the answer of an apply with what was sent: what an apply may leave behind although it said 200.
+//!
+//! Pure. Called by `apply`.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
+use super::managed::{self, Paths};
+
+/// Whether the server stored a null where something else was sent: emptying a map of a kind with unknown fields does
+/// that once; a second apply heals it.
+#[must_use]
+pub(super) fn has_null_leftover(sent: &Value, got: &Value) -> bool {
+    match (sent, got) {
+        (Value::Null, _) => false,
+        (_, Value::Null) => true,
+        (Value::Object(sent), Value::Object(got)) => {
+            sent.iter().any(|(key, value)| got.get(key).is_some_and(|got| has_null_leftover(value, got)))
+        }
+        // Lists may be merged by key and so be longer than what was sent.
+        (Value::Array(sent), Value::Array(got)) if sent.len() == got.len() => {
+            sent.iter().zip(got).any(|(sent, got)| has_null_leftover(sent, got))
+        }
+        _ => false,
+    }
+}
+
+/// Paths that we held before an apply, do not hold after it, and that another manager keeps in place.
+#[must_use]
+pub(super) fn kept_by_others(before: &Paths, got: &Value, manager: &str) -> Paths {
+    let now = managed::own(got, manager).map(managed::paths).unwrap_or_default();
+    let dropped: Paths = before.difference(&now).cloned().collect();
+    let theirs: BTreeSet<Vec<String>> = managed::foreign(got, manager).flat_map(|(_, paths)| paths).collect();
+    dropped.intersection(&theirs).cloned().collect()
+}
+
+/// The pointers (RFC 6901) of empty maps and lists in what was sent, at places that a refusal for a null names: a typed
+/// schema refuses the null that emptying a map makes of it, unless the map is dropped first and set after.
+#[must_use]
+pub(super) fn emptied(sent: &Value, causes: &[super::wire::Cause]) -> Vec<String> {
+    let named = causes.iter().filter(|cause| cause.message.contains("\"null\""));
+    named
+        .map(|cause| format!("/{}", cause.field.replace('[', ".").replace(']', "").replace('.', "/")))
+        .filter(|pointer| match sent.pointer(pointer) {
+            Some(Value::Object(map)) => map.is_empty(),
+            Some(Value::Array(list)) => list.is_empty(),
+            _ => false,
+        })
+        .collect()
+}
+
+/// A manifest without what these pointers name.
+#[must_use]
+pub(super) fn without(sent: &Value, pointers: &[String]) -> Value {
+    let mut sent = sent.clone();
+    for pointer in pointers {
+        let Some((parent, key)) = pointer.rsplit_once('/') else { continue };
+        if let Some(Value::Object(map)) = sent.pointer_mut(parent) {
+            map.remove(key);
+        }
+    }
+    sent
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::target::kube::wire::Cause;
+
+    #[test]
+    fn a_null_where_a_map_was_sent_is_a_leftover() {
+        assert!(has_null_leftover(&json!({"spec": {"b": {}}}), &json!({"spec": {"b": null}})));
+        assert!(!has_null_leftover(&json!({"spec": {"b": {}}}), &json!({"spec": {"b": {}}})));
+        assert!(!has_null_leftover(&json!({"spec": {"b": null}}), &json!({"spec": {"b": null}})));
+        assert!(!has_null_leftover(&json!({"spec": {"b": {}}}), &json!({"spec": {}, "status": null})));
+    }
+
+    #[test]
+    fn what_we_dropped_and_another_manager_holds_is_kept_by_others() {
+        let entry = |name: &str, operation: &str, fields: Value| json!({"manager": name, "operation": operation, "fieldsV1": fields});
+        let got = json!({"metadata": {"managedFields": [
+            entry("me", "Apply", json!({"f:a": {}})),
+            entry("kubectl-create", "Update", json!({"f:b": {}, "f:c": {}})),
+        ]}});
+        let before = Paths::from([vec!["f:a".to_owned()], vec!["f:b".to_owned()], vec!["f:d".to_owned()]]);
+        assert_eq!(kept_by_others(&before, &got, "me"), Paths::from([vec!["f:b".to_owned()]]));
+    }
+
+    #[test]
+    fn an_emptied_map_is_found_by_the_refusal_of_its_null() {
+        let sent = json!({"spec": {"b": {}, "c": [{"d": {}}], "e": {"f": 1}}});
+        let cause =
+            |field: &str, message: &str| Cause { field: field.into(), message: message.into(), ..Cause::default() };
+        let null = "Invalid value: \"null\": must be of type object";
+        let causes =
+            [cause("spec.b", null), cause("spec.c[0].d", null), cause("spec.e", null), cause("spec.x", "other")];
+        assert_eq!(emptied(&sent, &causes), ["/spec/b", "/spec/c/0/d"]);
+        assert_eq!(
+            without(&sent, &["/spec/b".into(), "/spec/c/0/d".into()]),
+            json!({"spec": {"c": [{}], "e": {"f": 1}}})
+        );
+    }
+}

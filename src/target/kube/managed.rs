@@ -1,0 +1,312 @@
+//! managedFields as sets of paths: our entry, its fingerprint, and *takeover*, the patch that moves other managers'
+//! fields into our entry (design §4.3, §4.4).
+//!
+//! Pure. Called by `observe`, `apply` and `remove`.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Map, Value, json};
+
+use crate::plan::canonical;
+
+/// Paths of a `fieldsV1`, each as its keys (`f:spec`, `k:{"name":"x"}`, …).
+pub(super) type Paths = BTreeSet<Vec<String>>;
+
+/// Every entry on the main resource: (manager, operation, apiVersion, fieldsV1).
+fn entries(object: &Value) -> impl Iterator<Item = (&str, &str, &str, &Value)> {
+    let all = object.pointer("/metadata/managedFields").and_then(Value::as_array).into_iter().flatten();
+    all.filter(|entry| text(entry, "subresource").is_empty()).filter_map(|entry| {
+        Some((text(entry, "manager"), text(entry, "operation"), text(entry, "apiVersion"), entry.get("fieldsV1")?))
+    })
+}
+
+/// `fieldsV1` of our own Apply entry.
+#[must_use]
+pub(super) fn own<'a>(object: &'a Value, manager: &str) -> Option<&'a Value> {
+    entries(object).find(|(name, operation, ..)| *name == manager && *operation == "Apply").map(|(.., fields)| fields)
+}
+
+/// First 8 bytes in hex of the sha-256 of key-sorted `fieldsV1`.
+#[must_use]
+pub(super) fn fingerprint(fields: &Value) -> String {
+    let mut hash = canonical::hash(fields);
+    hash.truncate(16);
+    hash
+}
+
+/// The paths of a `fieldsV1`.
+#[must_use]
+pub(super) fn paths(fields: &Value) -> Paths {
+    fn walk(node: &Value, at: &mut Vec<String>, found: &mut Paths) {
+        let Some(children) = node.as_object() else { return };
+        if children.is_empty() && !at.is_empty() {
+            found.insert(at.clone());
+        }
+        for (key, child) in children {
+            if key == "." {
+                found.insert(at.clone());
+            } else {
+                at.push(key.clone());
+                walk(child, at, found);
+                at.pop();
+            }
+        }
+    }
+    let mut found = Paths::new();
+    walk(fields, &mut Vec::new(), &mut found);
+    found
+}
+
+/// A `fieldsV1` of paths.
+#[must_use]
+pub(super) fn fields(paths: &Paths) -> Value {
+    let mut root = Map::new();
+    for path in paths {
+        let mut node = &mut root;
+        for key in path {
+            node = match node.entry(key.clone()).or_insert_with(|| Value::Object(Map::new())) {
+                Value::Object(map) => map,
+                // Nothing but objects is put in.
+                _ => return Value::Object(Map::new()),
+            };
+        }
+        // A path sorts before those below it: the mark is set when it is known that it has any.
+        node.insert(".".to_owned(), json!({}));
+    }
+    fn strip(node: &mut Map<String, Value>) {
+        if node.len() == 1 && node.contains_key(".") {
+            node.clear();
+        }
+        for child in node.values_mut().filter_map(Value::as_object_mut) {
+            strip(child);
+        }
+    }
+    strip(&mut root);
+    Value::Object(root)
+}
+
+/// Paths that managers other than ours hold by Update, or by an Apply of a person's tool.
+pub(super) fn foreign<'a>(object: &'a Value, manager: &'a str) -> impl Iterator<Item = (&'a str, Paths)> {
+    entries(object)
+        .filter(move |(name, operation, ..)| takeable(name, operation, manager))
+        .map(|(name, _, _, fields)| (name, paths(fields)))
+}
+
+/// Managers other than ours that hold fields by Apply and are no person's tool.
+pub(super) fn appliers<'a>(object: &'a Value, manager: &'a str) -> impl Iterator<Item = &'a str> {
+    entries(object)
+        .filter(move |(name, operation, ..)| *operation == "Apply" && *name != manager && !by_hand(name))
+        .map(|(name, ..)| name)
+}
+
+fn takeable(name: &str, operation: &str, manager: &str) -> bool {
+    match operation {
+        "Update" => true,
+        "Apply" => name != manager && by_hand(name),
+        _ => false,
+    }
+}
+
+/// Whether a field manager stands for a person at a keyboard, not for a controller that will write again.
+#[must_use]
+pub(super) fn by_hand(manager: &str) -> bool {
+    const PREFIXES: &[&str] =
+        &["kubectl", "before-first-apply", "helm", "Helm", "k9s", "Lens", "node-fetch", "curl", "Mozilla", "terraform"];
+    manager.is_empty() || manager == "oc" || PREFIXES.iter().any(|prefix| manager.starts_with(prefix))
+}
+
+/// One JSON patch that moves foreign paths into our Apply entry, with a `test` on the resourceVersion that was read.
+/// `take` chooses among (manager, path); `also` are paths that nobody holds (defaulted by the server). None if there
+/// is nothing to move.
+#[must_use]
+pub(super) fn takeover(
+    live: &Value,
+    manager: &str,
+    api_version: &str,
+    take: impl Fn(&str, &[String]) -> bool,
+    also: &Paths,
+) -> Option<Value> {
+    let resource_version = live.pointer("/metadata/resourceVersion")?.as_str()?;
+    let mut ours = own(live, manager).map(paths).unwrap_or_default();
+    let before = ours.len();
+    ours.extend(also.iter().cloned());
+    let mut time = None;
+    let mut kept = Vec::new();
+    for entry in live.pointer("/metadata/managedFields").and_then(Value::as_array).into_iter().flatten() {
+        let (name, operation) = (text(entry, "manager"), text(entry, "operation"));
+        let main = text(entry, "subresource").is_empty();
+        if main && operation == "Apply" && name == manager {
+            time = entry.get("time").cloned();
+            continue;
+        }
+        // Paths mean the same only in the same version of the kind.
+        let same = text(entry, "apiVersion") == api_version;
+        let Some(held) = entry.get("fieldsV1").filter(|_| main && same && takeable(name, operation, manager)) else {
+            kept.push(entry.clone());
+            continue;
+        };
+        time = time.or_else(|| entry.get("time").cloned());
+        let (taken, left): (Paths, Paths) = paths(held).into_iter().partition(|path| take(name, path));
+        ours.extend(taken);
+        if !left.is_empty() {
+            let mut entry = entry.clone();
+            if let Some(entry) = entry.as_object_mut() {
+                entry.insert("fieldsV1".to_owned(), fields(&left));
+            }
+            kept.push(entry);
+        }
+    }
+    if ours.len() == before {
+        return None;
+    }
+    let mut entry = json!({
+        "manager": manager, "operation": "Apply", "apiVersion": api_version,
+        "fieldsType": "FieldsV1", "fieldsV1": fields(&ours),
+    });
+    if let (Some(entry), Some(time)) = (entry.as_object_mut(), time) {
+        entry.insert("time".to_owned(), time);
+    }
+    kept.insert(0, entry);
+    Some(json!([
+        { "op": "test", "path": "/metadata/resourceVersion", "value": resource_version },
+        { "op": "replace", "path": "/metadata/managedFields", "value": kept },
+    ]))
+}
+
+/// The path of a cause's field (`spec.strategy.rollingUpdate`, `spec.ports[0].name`) as far as the first list index,
+/// and whether that is all of it.
+#[must_use]
+pub(super) fn field_path(field: &str) -> (Vec<String>, bool) {
+    let mut path = Vec::new();
+    for part in field.split('.') {
+        let (name, index) = part.split_once('[').map_or((part, false), |(name, _)| (name, true));
+        if !name.is_empty() {
+            path.push(format!("f:{name}"));
+        }
+        if index {
+            return (path, false);
+        }
+    }
+    (path, true)
+}
+
+/// The paths of a cause's field, list indexes resolved against the live object through the keys that its
+/// managedFields use. None if the field is not there.
+#[must_use]
+pub(super) fn locate(live: &Value, field: &str) -> Option<Vec<String>> {
+    let mut at = live;
+    let mut nodes: Vec<&Value> = entries(live).map(|(.., fields)| fields).collect();
+    let mut path = Vec::new();
+    for part in field.split('.') {
+        let mut pieces = part.split('[');
+        let name = pieces.next().unwrap_or_default();
+        let mut key = format!("f:{name}");
+        at = at.get(name)?;
+        nodes = nodes.into_iter().filter_map(|node| node.get(&key)).collect();
+        path.push(key);
+        for piece in pieces {
+            let index: usize = piece.strip_suffix(']')?.parse().ok()?;
+            at = at.get(index)?;
+            key = nodes
+                .iter()
+                .filter_map(|node| node.as_object())
+                .flat_map(Map::keys)
+                .find(|key| names(key, at))?
+                .clone();
+            nodes = nodes.into_iter().filter_map(|node| node.get(&key)).collect();
+            path.push(key);
+        }
+    }
+    Some(path)
+}
+
+/// Whether a `k:{…}` key names this list item.
+fn names(key: &str, item: &Value) -> bool {
+    key.strip_prefix("k:")
+        .and_then(|key| serde_json::from_str::<Map<String, Value>>(key).ok())
+        .is_some_and(|keys| keys.iter().all(|(name, value)| item.get(name) == Some(value)))
+}
+
+fn text<'a>(value: &'a Value, key: &str) -> &'a str {
+    value.get(key).and_then(Value::as_str).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn live(entries: Value) -> Value {
+        json!({"metadata": {"resourceVersion": "7", "managedFields": entries}, "spec": {"containers": [{"name": "a"}, {"name": "b", "x": 1}]}})
+    }
+
+    fn entry(manager: &str, operation: &str, fields: Value) -> Value {
+        json!({"manager": manager, "operation": operation, "apiVersion": "v1", "time": "t", "fieldsType": "FieldsV1", "fieldsV1": fields})
+    }
+
+    #[test]
+    fn paths_and_fields_are_each_others_inverse() {
+        let some = json!({"f:metadata": {"f:labels": {".": {}, "f:a": {}}}, "f:spec": {"k:{\"name\":\"x\"}": {".": {}, "f:name": {}}}});
+        assert_eq!(fields(&paths(&some)), some);
+        assert_eq!(paths(&some).len(), 4);
+    }
+
+    #[test]
+    fn our_entry_is_the_apply_on_the_main_resource() {
+        let status =
+            json!({"manager": "me", "operation": "Apply", "subresource": "status", "fieldsV1": {"f:status": {}}});
+        let object =
+            live(json!([status, entry("me", "Update", json!({"f:a": {}})), entry("me", "Apply", json!({"f:b": {}}))]));
+        assert_eq!(own(&object, "me"), Some(&json!({"f:b": {}})));
+        assert_eq!(own(&object, "you"), None);
+    }
+
+    #[test]
+    fn a_fingerprint_does_not_depend_on_the_order_of_keys() {
+        let a: Value = serde_json::from_str(r#"{"f:b":{},"f:a":{}}"#).unwrap();
+        let b: Value = serde_json::from_str(r#"{"f:a":{},"f:b":{}}"#).unwrap();
+        assert_eq!(fingerprint(&a), fingerprint(&b));
+        assert_eq!(fingerprint(&a).len(), 16);
+    }
+
+    #[test]
+    fn a_takeover_moves_only_what_is_chosen_and_tests_the_version_that_was_read() {
+        let object = live(json!([
+            entry("me", "Apply", json!({"f:spec": {"f:a": {}}})),
+            entry("kubectl-edit", "Update", json!({"f:spec": {"f:b": {}}})),
+            entry("injector", "Update", json!({"f:spec": {"f:caBundle": {}, "f:c": {}}})),
+        ]));
+        let patch = takeover(&object, "me", "v1", |who, path| by_hand(who) || path[1] == "f:c", &Paths::new()).unwrap();
+        assert_eq!(patch[0], json!({"op": "test", "path": "/metadata/resourceVersion", "value": "7"}));
+        assert_eq!(
+            patch[1]["value"],
+            json!([
+                entry("me", "Apply", json!({"f:spec": {"f:a": {}, "f:b": {}, "f:c": {}}})),
+                entry("injector", "Update", json!({"f:spec": {"f:caBundle": {}}})),
+            ])
+        );
+    }
+
+    #[test]
+    fn a_takeover_of_nothing_is_none() {
+        let object = live(json!([entry("me", "Apply", json!({"f:a": {}})), entry("x", "Update", json!({"f:b": {}}))]));
+        assert_eq!(takeover(&object, "me", "v1", |_, _| false, &Paths::new()), None);
+    }
+
+    #[test]
+    fn other_sync_tools_apply_entries_are_never_taken() {
+        let object = live(json!([entry("kustomize-controller", "Apply", json!({"f:a": {}}))]));
+        assert_eq!(takeover(&object, "me", "v1", |_, _| true, &Paths::new()), None);
+    }
+
+    #[test]
+    fn a_cause_is_found_in_lists_by_the_keys_of_managed_fields() {
+        let object =
+            live(json!([entry("me", "Apply", json!({"f:spec": {"f:containers": {"k:{\"name\":\"b\"}": {".": {}}}}}))]));
+        assert_eq!(
+            locate(&object, "spec.containers[1].x"),
+            Some(vec!["f:spec".into(), "f:containers".into(), "k:{\"name\":\"b\"}".into(), "f:x".into()])
+        );
+        assert_eq!(locate(&object, "spec.containers[0].x"), None);
+        assert_eq!(field_path("spec.ports[1].name"), (vec!["f:spec".into(), "f:ports".into()], false));
+    }
+}

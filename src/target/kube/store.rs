@@ -1,0 +1,336 @@
+//! The inventory in the cluster: ConfigMaps `windlass-inventory-<name>-<n>` in the GitSync's namespace (design §4.5).
+//!
+//! IO. Every write carries the resourceVersion that was read; on a conflict the inventory is read again and united with
+//! what was to be written, so that two agents never lose each other's entries. An inventory of another sync or source is
+//! refused, never overwritten. Called through `World`.
+
+use serde_json::{Value, json};
+
+use super::Kube;
+use super::answers::{Doing, classify};
+use super::discovery::Resource;
+use super::wire::{JSON, MERGE_PATCH, Refused};
+use crate::inventory::{Inventory, codec};
+use crate::plan::stamp::MANAGER;
+use crate::sync::{DEFAULT_NAMESPACE, MANAGED_BY};
+use crate::target::{Class, Failure};
+
+/// Label of the shards; its value is the sync's id.
+const LABEL: &str = "windlass.dev/inventory";
+/// Finalizer: nothing deletes a shard in passing, not even the deletion of its namespace.
+const FINALIZER: &str = "windlass.dev/inventory";
+/// Annotation with the source's URL.
+const SOURCE: &str = "windlass.dev/source";
+/// Bytes of one shard; a ConfigMap holds 1 MiB.
+const SHARD: usize = 700 * 1024;
+/// Conflicts in a row after which the write is given up.
+const ATTEMPTS: usize = 8;
+
+/// The inventory as this process last read or wrote it.
+#[derive(Default)]
+pub(super) struct Stored {
+    /// Read at least once.
+    loaded: bool,
+    shards: Vec<Shard>,
+    inventory: Option<Inventory>,
+}
+
+struct Shard {
+    version: String,
+    text: String,
+}
+
+impl Kube {
+    pub(super) async fn load(&self) -> Result<Option<Inventory>, Failure> {
+        let mut stored = self.stored.lock().await;
+        *stored = self.read_shards().await?;
+        Ok(stored.inventory.clone())
+    }
+
+    pub(super) async fn store(&self, inventory: &Inventory) -> Result<(), Failure> {
+        let mut stored = self.stored.lock().await;
+        if !stored.loaded {
+            *stored = self.read_shards().await?;
+        }
+        let mut wanted = inventory.clone();
+        for _ in 0..ATTEMPTS {
+            if stored.inventory.is_none() && wanted.entries.is_empty() {
+                return Ok(());
+            }
+            match self.write_shards(&mut stored, &wanted).await {
+                Ok(()) => {
+                    stored.inventory = Some(wanted);
+                    return Ok(());
+                }
+                Err(Stop::Failure(failure)) => {
+                    // What was written and what not is not known: read again before the next write.
+                    stored.loaded = false;
+                    return Err(failure);
+                }
+                Err(Stop::Conflict) => {
+                    let known = stored.inventory.take().unwrap_or_default();
+                    *stored = self.read_shards().await?;
+                    wanted = unite(&wanted, &known, stored.inventory.as_ref());
+                }
+            }
+        }
+        stored.loaded = false;
+        let message = format!(
+            "storing the inventory of sync {}: another agent writes it all the time; is this sync \
+             run twice?",
+            self.options.name
+        );
+        Err(Failure::new(Class::Retry, "InventoryConflict", message))
+    }
+
+    /// Gives the inventory up: takes the finalizers off and deletes the shards. The objects stay.
+    ///
+    /// # Errors
+    /// If the cluster refuses.
+    pub async fn release_inventory(&self) -> Result<(), Failure> {
+        let mut stored = self.stored.lock().await;
+        *stored = self.read_shards().await?;
+        for number in (0..stored.shards.len()).rev() {
+            self.delete_shard(number).await?;
+        }
+        *stored = Stored::default();
+        Ok(())
+    }
+
+    async fn read_shards(&self) -> Result<Stored, Failure> {
+        let resource = config_maps();
+        let selector = format!("{}%3D{}", LABEL.replace('/', "%2F"), self.options.sync_id);
+        let path = format!("{}?labelSelector={selector}", resource.collection(Some(&self.options.namespace)));
+        let mut list = self.wire.get(&path, JSON).await.map_err(|refused| self.stop("list", &refused))?;
+        let items = match list.get_mut("items").map(Value::take) {
+            Some(Value::Array(items)) => items,
+            _ => Vec::new(),
+        };
+        let mut found = Vec::with_capacity(items.len());
+        for item in &items {
+            let text = |pointer| item.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
+            let name = text("/metadata/name");
+            let Some(number) = name.rsplit_once('-').and_then(|(_, number)| number.parse::<usize>().ok()) else {
+                continue;
+            };
+            let source = item.pointer("/metadata/annotations").and_then(|all| all.get(SOURCE)).and_then(Value::as_str);
+            if source != Some(self.options.source_url.as_str()) {
+                return Err(self.mismatch(&name, source.unwrap_or("an unknown source")));
+            }
+            let shard = Shard { version: text("/metadata/resourceVersion"), text: text("/data/shard") };
+            found.push((number, shard));
+        }
+        found.sort_by_key(|(number, _)| *number);
+        if found.is_empty() {
+            return Ok(Stored { loaded: true, ..Stored::default() });
+        }
+        let shards: Vec<Shard> = found.into_iter().map(|(_, shard)| shard).collect();
+        let texts: Vec<String> = shards.iter().map(|shard| shard.text.clone()).collect();
+        let inventory = codec::decode(&texts).map_err(|error| {
+            let message = format!("reading the inventory of sync {}: {error}", self.options.name);
+            Failure::new(Class::Stalled, "InventoryDamaged", message)
+        })?;
+        if inventory.sync != self.options.sync_id || inventory.source != self.options.source_url {
+            return Err(self.mismatch(&self.shard_name(0), &inventory.source));
+        }
+        Ok(Stored { loaded: true, shards, inventory: Some(inventory) })
+    }
+
+    /// Writes the shards that differ, in the order in which a crash loses nothing (see [`codec`]).
+    async fn write_shards(&self, stored: &mut Stored, inventory: &Inventory) -> Result<(), Stop> {
+        let texts = codec::encode(inventory, SHARD);
+        let mut order: Vec<usize> = (0..texts.len()).collect();
+        if texts.len() > stored.shards.len() {
+            order.reverse();
+        }
+        let mut created = Vec::new();
+        for number in order {
+            let Some(text) = texts.get(number) else { continue };
+            match stored.shards.get_mut(number) {
+                Some(shard) if &shard.text == text => {}
+                Some(shard) => {
+                    shard.version = self.put_shard(number, text, Some(&shard.version)).await?;
+                    shard.text.clone_from(text);
+                }
+                None => {
+                    let version = self.put_shard(number, text, None).await?;
+                    created.push(Shard { version, text: text.clone() });
+                }
+            }
+        }
+        // Highest first was written.
+        stored.shards.extend(created.into_iter().rev());
+        while stored.shards.len() > texts.len() {
+            self.delete_shard(stored.shards.len() - 1).await.map_err(Stop::Failure)?;
+            stored.shards.pop();
+        }
+        Ok(())
+    }
+
+    /// Creates or replaces a shard; returns its new resourceVersion.
+    async fn put_shard(&self, number: usize, text: &str, version: Option<&str>) -> Result<String, Stop> {
+        let resource = config_maps();
+        let (namespace, name) = (self.options.namespace.as_str(), self.shard_name(number));
+        let mut body = json!({
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": {
+                "name": name,
+                "namespace": namespace,
+                "labels": { MANAGED_BY: MANAGER, LABEL: self.options.sync_id },
+                "annotations": {
+                    SOURCE: self.options.source_url,
+                    "windlass.dev/about": "What Windlass owns for this sync. Deleting it orphans every object of the sync.",
+                },
+                "finalizers": [FINALIZER],
+            },
+            "data": { "shard": text },
+        });
+        let answer = match version {
+            Some(version) => {
+                if let Some(metadata) = body.get_mut("metadata").and_then(Value::as_object_mut) {
+                    metadata.insert("resourceVersion".to_owned(), version.into());
+                }
+                self.wire.put(&resource.object(Some(namespace), &name), &body).await
+            }
+            None => match self.wire.post(&resource.collection(Some(namespace)), &body).await {
+                // Only our own default namespace is made; any other is somebody's to decide on.
+                Err(refused) if refused.is_not_found() && namespace == DEFAULT_NAMESPACE => {
+                    self.make_namespace().await?;
+                    self.wire.post(&resource.collection(Some(namespace)), &body).await
+                }
+                Err(refused) if refused.reason == "AlreadyExists" => return self.judge_existing(&name).await,
+                other => other,
+            },
+        };
+        match answer {
+            Ok(map) => {
+                Ok(map.pointer("/metadata/resourceVersion").and_then(Value::as_str).unwrap_or_default().to_owned())
+            }
+            // Gone since it was read, or changed.
+            Err(refused) if matches!(refused.code, 404 | 409) && version.is_some() => Err(Stop::Conflict),
+            Err(refused) => {
+                Err(Stop::Failure(self.stop(if version.is_some() { "update" } else { "create" }, &refused)))
+            }
+        }
+    }
+
+    /// A shard that is to be created exists: made by another agent of this sync in between, or not ours at all.
+    async fn judge_existing(&self, name: &str) -> Result<String, Stop> {
+        let path = config_maps().object(Some(&self.options.namespace), name);
+        let map = self.wire.get(&path, JSON).await.map_err(|refused| Stop::Failure(self.stop("get", &refused)))?;
+        let label = super::observe::label(&map, LABEL);
+        if label == Some(self.options.sync_id.as_str()) {
+            return Err(Stop::Conflict);
+        }
+        Err(Stop::Failure(self.mismatch(name, &format!("sync {}", label.unwrap_or("unknown")))))
+    }
+
+    async fn delete_shard(&self, number: usize) -> Result<(), Failure> {
+        let path = config_maps().object(Some(&self.options.namespace), &self.shard_name(number));
+        let released = self.wire.patch(&path, MERGE_PATCH, &json!({ "metadata": { "finalizers": null } })).await;
+        let deleted = match released {
+            Ok(_) => self.wire.delete(&path, &json!({})).await,
+            Err(refused) => Err(refused),
+        };
+        match deleted {
+            Ok(_) => Ok(()),
+            Err(refused) if refused.is_not_found() => Ok(()),
+            Err(refused) => Err(self.stop("delete", &refused)),
+        }
+    }
+
+    async fn make_namespace(&self) -> Result<(), Stop> {
+        let body = json!({
+            "apiVersion": "v1",
+            "kind": "Namespace",
+            "metadata": { "name": DEFAULT_NAMESPACE, "labels": { MANAGED_BY: MANAGER } },
+        });
+        match self.wire.post("/api/v1/namespaces", &body).await {
+            Ok(_) => Ok(()),
+            Err(refused) if refused.code == 409 => Ok(()),
+            Err(refused) => Err(Stop::Failure(self.stop("create", &refused))),
+        }
+    }
+
+    fn shard_name(&self, number: usize) -> String {
+        format!("windlass-inventory-{}-{number}", self.options.name)
+    }
+
+    fn mismatch(&self, name: &str, holder: &str) -> Failure {
+        let message = format!(
+            "reading the inventory of sync {}: ConfigMap {}/{name} belongs to {holder}, this sync follows {}; nothing is \
+             applied or pruned. Give the sync another name, or run `windlass inventory {} --repair`",
+            self.options.name, self.options.namespace, self.options.source_url, self.options.name
+        );
+        Failure::new(Class::Stalled, crate::sync::conditions::reasons::INVENTORY_MISMATCH, message)
+    }
+
+    fn stop(&self, verb: &'static str, refused: &Refused) -> Failure {
+        let resource = config_maps();
+        let name = self.shard_name(0);
+        let name = if verb == "list" { "" } else { name.as_str() };
+        let doing = Doing { verb, resource: &resource, namespace: Some(&self.options.namespace), name };
+        let mut failure = classify(&doing, refused);
+        failure.message = format!("the inventory of sync {}: {}", self.options.name, failure.message);
+        failure
+    }
+}
+
+enum Stop {
+    Conflict,
+    Failure(Failure),
+}
+
+fn config_maps() -> Resource {
+    Resource {
+        group: String::new(),
+        version: "v1".to_owned(),
+        kind: "ConfigMap".to_owned(),
+        plural: "configmaps".to_owned(),
+        namespaced: true,
+    }
+}
+
+/// What is to be stored after a conflict: ours, with every entry that the other agent added since we last read.
+fn unite(ours: &Inventory, known: &Inventory, theirs: Option<&Inventory>) -> Inventory {
+    let mut united = ours.clone();
+    for (id, entry) in theirs.into_iter().flat_map(|theirs| &theirs.entries) {
+        match united.entries.get_mut(id) {
+            Some(own) if own.uid.is_none() => own.uid.clone_from(&entry.uid),
+            Some(_) => {}
+            // We have just removed it on purpose, or they have just added it.
+            None if known.entries.contains_key(id) => {}
+            None => _ = united.entries.insert(id.clone(), entry.clone()),
+        }
+    }
+    united
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::inventory::Entry;
+    use crate::plan::StepId;
+
+    fn inventory(ids: &[(&str, Option<&str>)]) -> Inventory {
+        let mut inventory = Inventory::new("s", "u");
+        for (id, uid) in ids {
+            let entry = Entry { uid: uid.map(str::to_owned), ..Entry::default() };
+            inventory.entries.insert(StepId::from_text(*id), entry);
+        }
+        inventory
+    }
+
+    #[test]
+    fn after_a_conflict_nobodys_entries_are_lost_and_removed_ones_stay_removed() {
+        let known = inventory(&[("a", Some("1")), ("gone", Some("2"))]);
+        let ours = inventory(&[("a", Some("1")), ("mine", None)]);
+        let theirs = inventory(&[("a", Some("1")), ("gone", Some("2")), ("theirs", Some("3")), ("mine", Some("4"))]);
+        assert_eq!(
+            unite(&ours, &known, Some(&theirs)),
+            inventory(&[("a", Some("1")), ("mine", Some("4")), ("theirs", Some("3"))])
+        );
+        assert_eq!(unite(&ours, &known, None), ours);
+    }
+}

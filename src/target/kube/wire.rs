@@ -1,0 +1,202 @@
+//! One request to the API server and its answer, as plain values.
+//!
+//! IO, nothing else: no retry, no throttle, no judgement (that is `answers`). Below `kube::Api` on purpose: an answer's
+//! `Retry-After`, its causes and the three kinds of 404 have to be seen.
+
+use std::time::Duration;
+
+use http::header::{ACCEPT, CONTENT_TYPE, RETRY_AFTER};
+use http::{Method, Request};
+use kube::client::Body;
+use serde::Deserialize;
+use serde_json::Value;
+
+/// Whole objects.
+pub(super) const JSON: &str = "application/json";
+/// Metadata only, of one object.
+pub(super) const METADATA: &str = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json";
+/// Metadata only, of a list.
+pub(super) const METADATA_LIST: &str =
+    "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json";
+/// Server-side apply. JSON is YAML.
+pub(super) const APPLY: &str = "application/apply-patch+yaml";
+/// JSON patch.
+pub(super) const JSON_PATCH: &str = "application/json-patch+json";
+/// Merge patch.
+pub(super) const MERGE_PATCH: &str = "application/merge-patch+json";
+
+/// How long one answer may take.
+const ANSWER: Duration = Duration::from_secs(30);
+
+/// What the API server says when it does not do what it was asked, or why no answer came.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Refused {
+    /// HTTP status; 0 if no answer came.
+    pub(super) code: u16,
+    /// `reason` of the Status; empty if the answer was no Status.
+    pub(super) reason: String,
+    /// `message` of the Status, or the answer's text.
+    pub(super) message: String,
+    /// `details` of the Status.
+    pub(super) details: Box<Details>,
+    /// Pause asked for by the answer's header.
+    pub(super) retry_after: Option<Duration>,
+}
+
+/// `details` of a Status.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub(super) struct Details {
+    /// Name of the object it is about.
+    pub(super) name: String,
+    /// Resource (plural) it is about.
+    pub(super) kind: String,
+    /// What is wrong, one by one.
+    pub(super) causes: Vec<Cause>,
+    /// Pause asked for, in seconds.
+    pub(super) retry_after_seconds: u64,
+}
+
+/// One thing that is wrong.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub(super) struct Cause {
+    /// As in `FieldValueInvalid`.
+    pub(super) reason: String,
+    /// For people.
+    pub(super) message: String,
+    /// As in `spec.ports[0].port`.
+    pub(super) field: String,
+}
+
+/// An answer.
+pub(super) type Answer = Result<Value, Refused>;
+
+/// The way to the API server.
+#[derive(Clone)]
+pub(super) struct Wire {
+    client: kube::Client,
+}
+
+impl Wire {
+    /// Over a client.
+    pub(super) fn new(client: kube::Client) -> Self {
+        Self { client }
+    }
+
+    /// The client beneath.
+    pub(super) fn client(&self) -> &kube::Client {
+        &self.client
+    }
+
+    /// Reads a path.
+    pub(super) async fn get(&self, path: &str, accept: &'static str) -> Answer {
+        self.send(Method::GET, path, accept, None).await
+    }
+
+    /// Patches a path.
+    pub(super) async fn patch(&self, path: &str, kind: &'static str, body: &Value) -> Answer {
+        self.send(Method::PATCH, path, JSON, Some((kind, body))).await
+    }
+
+    /// Creates below a path.
+    pub(super) async fn post(&self, path: &str, body: &Value) -> Answer {
+        self.send(Method::POST, path, JSON, Some((JSON, body))).await
+    }
+
+    /// Replaces what is at a path.
+    pub(super) async fn put(&self, path: &str, body: &Value) -> Answer {
+        self.send(Method::PUT, path, JSON, Some((JSON, body))).await
+    }
+
+    /// Deletes what is at a path, with DeleteOptions.
+    pub(super) async fn delete(&self, path: &str, options: &Value) -> Answer {
+        self.send(Method::DELETE, path, JSON, Some((JSON, options))).await
+    }
+
+    async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        accept: &'static str,
+        body: Option<(&'static str, &Value)>,
+    ) -> Answer {
+        let mut request = Request::builder().method(method).uri(path).header(ACCEPT, accept);
+        let body = match body {
+            Some((kind, value)) => {
+                request = request.header(CONTENT_TYPE, kind);
+                Body::from(value.to_string().into_bytes())
+            }
+            None => Body::empty(),
+        };
+        let request =
+            request.body(body).map_err(|error| Refused::unsent(format!("the request is malformed: {error}")))?;
+        match tokio::time::timeout(ANSWER, self.answer(request)).await {
+            Ok(answer) => answer,
+            Err(_) => Err(Refused::unsent(format!("no answer within {} seconds", ANSWER.as_secs()))),
+        }
+    }
+
+    async fn answer(&self, request: Request<Body>) -> Answer {
+        let response = self.client.send(request).await.map_err(|error| Refused::unsent(chain(&error)))?;
+        let code = response.status().as_u16();
+        let retry_after = response
+            .headers()
+            .get(RETRY_AFTER)
+            .and_then(|value| value.to_str().ok())
+            .and_then(|value| value.trim().parse().ok())
+            .map(Duration::from_secs);
+        let bytes = response.into_body().collect_bytes().await.map_err(|error| Refused::unsent(chain(&error)))?;
+        if (200..300).contains(&code) {
+            return serde_json::from_slice(&bytes)
+                .map_err(|error| Refused::unsent(format!("the answer is not JSON: {error}")));
+        }
+        Err(Refused::from_answer(code, &bytes, retry_after))
+    }
+}
+
+impl Refused {
+    /// No answer came.
+    pub(super) fn unsent(message: String) -> Self {
+        Self { message, ..Self::default() }
+    }
+
+    /// Reads an answer that is not a success: a Status, or some text.
+    pub(super) fn from_answer(code: u16, bytes: &[u8], retry_after: Option<Duration>) -> Self {
+        #[derive(Default, Deserialize)]
+        #[serde(default)]
+        struct Status {
+            kind: String,
+            reason: String,
+            message: String,
+            details: Box<Details>,
+        }
+        let status: Status = serde_json::from_slice(bytes).unwrap_or_default();
+        if status.kind != "Status" {
+            let message = String::from_utf8_lossy(bytes).trim().to_owned();
+            return Self { code, message, retry_after, ..Self::default() };
+        }
+        let asked = status.details.retry_after_seconds;
+        let retry_after = retry_after.or_else(|| (asked > 0).then(|| Duration::from_secs(asked)));
+        Self { code, reason: status.reason, message: status.message, details: status.details, retry_after }
+    }
+
+    /// Whether an answer came and says that there is nothing at the path.
+    pub(super) fn is_not_found(&self) -> bool {
+        self.code == 404
+    }
+}
+
+/// An error with its causes, in one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text = format!("{text}: {cause_text}");
+        }
+        source = cause.source();
+    }
+    text
+}
