@@ -48,6 +48,10 @@ codes! {
     LinkLeavesTree,
     /// A symbolic link points at nothing, at a folder or at itself.
     LinkBroken,
+    /// A file exists but cannot be read: no permission, not a regular file.
+    FileUnreadable,
+    /// A submodule lies in the path; its files are not read.
+    SubmoduleSkipped,
     /// A folder named in `paths` is not in the revision.
     PathMissing,
     /// The revision, or the part of it named by `paths`, holds no document.

@@ -3,10 +3,25 @@
 //! IO. Hands on plain values ([`Revision`], [`Snapshot`]); never writes to the source, never has a work tree, never runs
 //! a shell or hook. Called by `agent` and `cli`.
 
-use std::path::PathBuf;
+mod error;
+mod folder;
+mod git;
+mod paths;
+mod transport;
+mod url;
+mod walk;
+mod watch;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use crate::revision::{Revision, Snapshot};
 use crate::sync::spec::Reference;
+use url::Location;
+use walk::Limits;
+
+pub use error::{SourceError, reasons};
+pub use watch::Watch;
 
 /// What to read and how.
 #[derive(Clone, Debug, Default)]
@@ -21,6 +36,25 @@ pub struct SourceConfig {
     pub clone: PathBuf,
     /// What the Secret holds.
     pub credentials: Credentials,
+    /// How long the network may take.
+    pub timeouts: Timeouts,
+}
+
+/// How long the network may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timeouts {
+    /// Until a connection stands. Default: 10 s.
+    pub connect: Duration,
+    /// Without a byte from the other side. Default: 30 s.
+    pub idle: Duration,
+    /// For a fetch as a whole. Default: 5 min.
+    pub overall: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self { connect: Duration::from_secs(10), idle: Duration::from_secs(30), overall: Duration::from_secs(300) }
+    }
 }
 
 /// Credentials, from a Secret or files. Debug shows no value.
@@ -48,19 +82,15 @@ impl std::fmt::Debug for Credentials {
     }
 }
 
-/// Why a source could not be read. Display says what was being done, to what, what is wrong and what to do next.
-#[derive(Debug, thiserror::Error)]
-#[error("{message}")]
-pub struct SourceError {
-    /// CamelCase word for conditions, from a closed set.
-    pub reason: &'static str,
-    /// For people; never holds a credential.
-    pub message: String,
-}
-
 /// A source that can be read.
 #[derive(Debug)]
-pub enum Source {}
+pub struct Source(Kind);
+
+#[derive(Debug)]
+enum Kind {
+    Git(git::Git),
+    Folder(folder::Folder),
+}
 
 impl Source {
     /// Looks at the URL or path and picks git or folder. Reads nothing from a network.
@@ -68,7 +98,37 @@ impl Source {
     /// # Errors
     /// If the URL cannot be used (unknown scheme, credentials in it, missing path).
     pub fn open(config: SourceConfig) -> Result<Self, SourceError> {
-        Err(SourceError { reason: "SourceUnavailable", message: format!("cannot read {}", config.url) })
+        transport::initialize();
+        let paths = paths::normalize(&config.paths)?;
+        let limits = Limits::default();
+        let location = match url::parse(&config.url)? {
+            Location::Local(path) => {
+                let path = exists(&path)?;
+                if !git::is_repository(&path) {
+                    if config.reference.as_ref().is_some_and(|reference| *reference != Reference::default()) {
+                        return Err(SourceError::new(
+                            reasons::SPEC_INVALID,
+                            format!("{} is a plain folder, which has no branches, tags or commits", path.display()),
+                        ));
+                    }
+                    return Ok(Self(Kind::Folder(folder::Folder::new(path, paths, limits, true))));
+                }
+                Location::Local(path)
+            }
+            remote => remote,
+        };
+        git::Git::new(location, config.reference.as_ref(), paths, &config, limits).map(|git| Self(Kind::Git(git)))
+    }
+
+    /// A folder or file of this machine as it is, whether or not it is a git repository: uncommitted files are read,
+    /// `.git` is not. For a PATH given on the command line.
+    ///
+    /// # Errors
+    /// If there is nothing at the path, or `paths` cannot be used.
+    pub fn disk(path: &Path, paths: &[String]) -> Result<Self, SourceError> {
+        let paths = paths::normalize(paths)?;
+        let path = exists(path)?;
+        Ok(Self(Kind::Folder(folder::Folder::new(path, paths, Limits::default(), false))))
     }
 
     /// Asks what the newest revision is, and fetches it if it is new.
@@ -76,16 +136,22 @@ impl Source {
     /// # Errors
     /// If the source cannot be reached or read; what was fetched before stays readable.
     pub async fn fetch(&self) -> Result<Revision, SourceError> {
-        match *self {}
+        match &self.0 {
+            Kind::Git(git) => git.fetch().await,
+            Kind::Folder(folder) => folder.fetch().await,
+        }
     }
 
-    /// Looks up a revision that was fetched before (a full or short commit id), fetching it if needed.
+    /// Looks up a revision by a full or short commit id, a branch or a tag; without the network if it is a commit that
+    /// was fetched before, fetching it if needed.
     ///
     /// # Errors
     /// If there is no such commit.
     pub async fn find(&self, id: &str) -> Result<Revision, SourceError> {
-        _ = id;
-        match *self {}
+        match &self.0 {
+            Kind::Git(git) => git.find(id).await,
+            Kind::Folder(folder) => folder.find(id).await,
+        }
     }
 
     /// Reads the files of a revision.
@@ -93,8 +159,10 @@ impl Source {
     /// # Errors
     /// If the clone cannot be read; problems with single files are in the snapshot.
     pub async fn snapshot(&self, revision: &Revision) -> Result<Snapshot, SourceError> {
-        _ = revision;
-        match *self {}
+        match &self.0 {
+            Kind::Git(git) => git.snapshot(revision).await,
+            Kind::Folder(folder) => folder.snapshot(revision).await,
+        }
     }
 
     /// For a local repository or folder: rings the bell (with `try_send`; a full channel is a rung bell) when something
@@ -103,11 +171,30 @@ impl Source {
     /// # Errors
     /// If the operating system refuses the watch.
     pub fn watch(&self, bell: tokio::sync::mpsc::Sender<()>) -> Result<Option<Watch>, SourceError> {
-        _ = bell;
-        match *self {}
+        match &self.0 {
+            Kind::Git(git) => git.local().map(|path| Watch::repository(path, bell)).transpose(),
+            Kind::Folder(folder) => Watch::folder(folder.root(), bell).map(Some),
+        }
     }
 }
 
-/// A running watch; ends when dropped.
-#[derive(Debug)]
-pub struct Watch {}
+/// The path made absolute, so that a later change of the working directory means nothing.
+fn exists(path: &Path) -> Result<PathBuf, SourceError> {
+    path.canonicalize().map_err(|error| {
+        SourceError::new(
+            reasons::PATH_NOT_FOUND,
+            format!("cannot read {}: {error}; give the path of a git repository or of a folder", path.display()),
+        )
+    })
+}
+
+/// Runs work that blocks on a thread of its own.
+async fn blocking<T, F>(work: F) -> Result<T, SourceError>
+where
+    T: Send + 'static,
+    F: FnOnce() -> Result<T, SourceError> + Send + 'static,
+{
+    tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| {
+        Err(SourceError::new(reasons::INTERNAL, format!("reading the source was broken off: {error}")))
+    })
+}

@@ -1,1 +1,8 @@
-//! Not written yet.
+//! Sources against real repositories and real servers: `git http-backend` behind TLS, `sshd`, file paths, folders.
+//!
+//! Needs the programs git and sshd (Debian: git, openssh-server); a test that misses one fails and says so.
+
+mod folder;
+mod local;
+mod repository;
+mod watch;

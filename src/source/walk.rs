@@ -1,0 +1,418 @@
+//! From a tree of files to a [`Snapshot`]: which files count, what `.windlassignore` leaves out, where links lead, and
+//! the limits. The same for git trees and for folders, which differ only in their [`Tree`].
+//!
+//! Never follows a link through the operating system: a link is text, resolved part by part inside the tree.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use ignore::Match;
+use ignore::gitignore::{Gitignore, GitignoreBuilder};
+
+use super::error::{SourceError, reasons};
+use super::paths::{self, Target};
+use crate::problem::{Code, Problem};
+use crate::revision::{Content, File};
+
+/// Name of the files that say what is left out (gitignore syntax).
+const IGNORE_FILE: &str = ".windlassignore";
+/// As many links as a path may lead through.
+const MAX_HOPS: u32 = 40;
+/// Folders deeper than this are not walked.
+const MAX_DEPTH: usize = 100;
+
+/// How much may be read.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    /// Bytes of one document file.
+    pub file: u64,
+    /// Bytes of all document files together.
+    pub total: u64,
+    /// Number of files, documents or not.
+    pub files: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { file: 8 << 20, total: 256 << 20, files: 100_000 }
+    }
+}
+
+/// What stands at a path of a tree.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Node {
+    /// A folder.
+    Folder,
+    /// A file, with its object name where it has one.
+    File(Option<git2::Oid>),
+    /// A symbolic link, with its text.
+    Link(Vec<u8>),
+    /// Another repository.
+    Submodule,
+    /// A socket, a device, something that cannot be looked at; the text says what.
+    Other(String),
+}
+
+/// What reading a file gave.
+pub(crate) enum Read {
+    /// Its name (see [`File::blob`]) and its bytes.
+    Bytes(String, Arc<[u8]>),
+    /// It is larger than the limit: this many bytes.
+    TooLarge(u64),
+    /// It cannot be read, and why.
+    Unreadable(String),
+}
+
+/// A tree of files: a git tree or a folder. Paths are relative, `/`-separated, without `..`; the root is empty.
+pub(crate) trait Tree {
+    /// What stands at a path, itself no link's target. None if nothing.
+    fn node(&self, path: &str) -> Result<Option<Node>, SourceError>;
+    /// What is in a folder, by name in bytes.
+    fn list(&self, folder: &str) -> Result<Vec<(Vec<u8>, Node)>, SourceError>;
+    /// Reads a file of at most `limit` bytes.
+    fn read(&self, path: &str, node: &Node, limit: u64) -> Result<Read, SourceError>;
+    /// Names a file's content without handing out the bytes.
+    fn name(&self, path: &str, node: &Node) -> Result<Result<String, String>, SourceError>;
+}
+
+/// The files of a tree below `paths` (normalized) and what is wrong with some of them.
+///
+/// # Errors
+/// If the tree as a whole cannot be read or is too large.
+pub(crate) fn walk<T: Tree>(
+    tree: &T,
+    paths: &[String],
+    limits: Limits,
+) -> Result<(BTreeMap<String, File>, Vec<Problem>), SourceError> {
+    let mut walker = Walker { tree, limits, files: BTreeMap::new(), problems: Vec::new(), bytes: 0 };
+    for path in paths {
+        walker.start(path)?;
+    }
+    walker.problems.sort();
+    walker.problems.dedup();
+    Ok((walker.files, walker.problems))
+}
+
+struct Walker<'a, T> {
+    tree: &'a T,
+    limits: Limits,
+    files: BTreeMap<String, File>,
+    problems: Vec<Problem>,
+    bytes: u64,
+}
+
+impl<T: Tree> Walker<'_, T> {
+    /// Walks one entry of `paths`; the ignore files of the folders above it count.
+    fn start(&mut self, path: &str) -> Result<(), SourceError> {
+        let Some(node) = self.entry(path)? else {
+            let message = self.missing(path)?;
+            self.problems.push(Problem::error(Code::PathMissing, message).in_file(path));
+            return Ok(());
+        };
+        let mut ignores = Vec::new();
+        if !path.is_empty() {
+            let mut folder = String::new();
+            ignores.extend(self.ignore_file(&folder)?);
+            for part in paths::parent(path).split('/').filter(|part| !part.is_empty()) {
+                folder = paths::join(&folder, part);
+                ignores.extend(self.ignore_file(&folder)?);
+            }
+        }
+        match node {
+            Node::Folder => self.folder(path, &mut ignores, 0),
+            node => self.leaf(path, &node),
+        }
+    }
+
+    /// What an entry of `paths` names; folders that are links lead nowhere.
+    fn entry(&self, path: &str) -> Result<Option<Node>, SourceError> {
+        let mut at = String::new();
+        let mut node = Node::Folder;
+        for part in path.split('/').filter(|part| !part.is_empty()) {
+            if node != Node::Folder {
+                return Ok(None);
+            }
+            at = paths::join(&at, part);
+            match self.tree.node(&at)? {
+                Some(found) => node = found,
+                None => return Ok(None),
+            }
+        }
+        Ok(Some(node))
+    }
+
+    /// Says that an entry of `paths` is not there, and what is.
+    fn missing(&self, path: &str) -> Result<String, SourceError> {
+        let mut folder = paths::parent(path);
+        while !folder.is_empty() && !matches!(self.tree.node(folder)?, Some(Node::Folder)) {
+            folder = paths::parent(folder);
+        }
+        let mut names: Vec<String> = self
+            .tree
+            .list(folder)?
+            .into_iter()
+            .filter(|(name, _)| !name.starts_with(b"."))
+            .map(|(name, node)| {
+                let slash = if node == Node::Folder { "/" } else { "" };
+                format!("{}{slash}", String::from_utf8_lossy(&name))
+            })
+            .collect();
+        names.sort();
+        let more = names.len().saturating_sub(10);
+        names.truncate(10);
+        let place = if folder.is_empty() { "the root".to_owned() } else { format!("{folder}/") };
+        let there = match (names.is_empty(), more) {
+            (true, _) => "nothing".to_owned(),
+            (false, 0) => names.join(", "),
+            (false, more) => format!("{} and {more} more", names.join(", ")),
+        };
+        Ok(format!(
+            "`paths` names {path}, which is not in this revision; {place} holds {there}. Correct `paths` or add the folder."
+        ))
+    }
+
+    fn folder(&mut self, folder: &str, ignores: &mut Vec<Gitignore>, depth: usize) -> Result<(), SourceError> {
+        if depth > MAX_DEPTH {
+            return Err(SourceError::new(
+                reasons::LIMIT_EXCEEDED,
+                format!("folders are nested more than {MAX_DEPTH} deep at {folder}; leave them out with {IGNORE_FILE}"),
+            ));
+        }
+        let pushed = match self.ignore_file(folder)? {
+            Some(ignore) => {
+                ignores.push(ignore);
+                true
+            }
+            None => false,
+        };
+        for (name, node) in self.tree.list(folder)? {
+            let name = match String::from_utf8(name) {
+                Ok(name) => name,
+                Err(error) => {
+                    self.unsayable(folder, error.as_bytes(), &node);
+                    continue;
+                }
+            };
+            let path = paths::join(folder, &name);
+            match node {
+                Node::Folder if name.starts_with('.') || ignored(ignores, &path, true) => {}
+                Node::Folder => self.folder(&path, ignores, depth + 1)?,
+                _ if name != IGNORE_FILE && ignored(ignores, &path, false) => {}
+                node => self.leaf(&path, &node)?,
+            }
+        }
+        if pushed {
+            ignores.pop();
+        }
+        Ok(())
+    }
+
+    /// A name that is not UTF-8 cannot be a key; it harms only itself.
+    fn unsayable(&mut self, folder: &str, name: &[u8], node: &Node) {
+        let shown = paths::join(folder, &String::from_utf8_lossy(name));
+        let what = if *node == Node::Folder { "folder" } else { "file" };
+        let message = format!("the name of this {what} is not UTF-8, so it was not read; rename it");
+        self.problems.push(Problem::error(Code::PathNotUtf8, message).in_file(shown));
+    }
+
+    /// A file, link or something else.
+    fn leaf(&mut self, path: &str, node: &Node) -> Result<(), SourceError> {
+        if self.files.len() >= self.limits.files {
+            return Err(SourceError::new(
+                reasons::LIMIT_EXCEEDED,
+                format!(
+                    "there are more than {} files below `paths`; name the folders with documents in `paths`, or leave \
+                     the others out with {IGNORE_FILE}",
+                    self.limits.files
+                ),
+            ));
+        }
+        match node {
+            Node::Folder => Ok(()),
+            Node::File(_) => self.file(path, path, node),
+            Node::Link(text) => match self.resolve(path, text)? {
+                Ok((at, node)) => self.file(path, &at, &node),
+                Err(problem) => {
+                    self.problems.push(problem.in_file(path));
+                    Ok(())
+                }
+            },
+            Node::Submodule => {
+                self.problems.push(
+                    Problem::warning(
+                        Code::SubmoduleSkipped,
+                        "this is a submodule; its files were not read. Give it a GitSync of its own, or name it in \
+                         .windlassignore",
+                    )
+                    .in_file(path),
+                );
+                Ok(())
+            }
+            Node::Other(why) => {
+                if paths::is_document(path) {
+                    self.problems.push(Problem::error(Code::FileUnreadable, why.clone()).in_file(path));
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Reads the file at `at` as `path`.
+    fn file(&mut self, path: &str, at: &str, node: &Node) -> Result<(), SourceError> {
+        let read = paths::is_document(path) || paths::file_name(path) == IGNORE_FILE;
+        if !read {
+            // A file that is no document and cannot be named harms nobody.
+            if let Ok(blob) = self.tree.name(at, node)? {
+                self.files.insert(path.to_owned(), File { blob, content: Content::NotRead });
+            }
+            return Ok(());
+        }
+        match self.tree.read(at, node, self.limits.file)? {
+            Read::Bytes(blob, bytes) => {
+                self.bytes = self.bytes.saturating_add(bytes.len() as u64);
+                if self.bytes > self.limits.total {
+                    return Err(SourceError::new(
+                        reasons::LIMIT_EXCEEDED,
+                        format!(
+                            "the documents below `paths` are larger than {} together; name fewer folders in `paths`, \
+                             or leave files out with {IGNORE_FILE}",
+                            size(self.limits.total)
+                        ),
+                    ));
+                }
+                self.files.insert(path.to_owned(), File { blob, content: Content::Read(bytes) });
+            }
+            Read::TooLarge(bytes) => self.problems.push(
+                Problem::error(
+                    Code::FileTooLarge,
+                    format!(
+                        "the file has {}; a document file may have at most {}. Split it, or leave it out with \
+                         {IGNORE_FILE}",
+                        size(bytes),
+                        size(self.limits.file)
+                    ),
+                )
+                .in_file(path),
+            ),
+            Read::Unreadable(why) => {
+                self.problems.push(Problem::error(Code::FileUnreadable, why).in_file(path));
+            }
+        }
+        Ok(())
+    }
+
+    /// Follows a link inside the tree to a file.
+    fn resolve(&self, path: &str, text: &[u8]) -> Result<Result<(String, Node), Problem>, SourceError> {
+        let shown = String::from_utf8_lossy(text).into_owned();
+        let broken = |what: &str| {
+            let message = format!("this link to {shown:?} {what}; point it at a file of the repository or remove it");
+            // A link that could not have been a document keeps nothing from being applied.
+            if paths::is_document(path) {
+                Problem::error(Code::LinkBroken, message)
+            } else {
+                Problem::warning(Code::LinkBroken, message)
+            }
+        };
+        let leaves = || {
+            let message =
+                format!("this link to {shown:?} leads out of the repository, so it was not followed; remove it");
+            if paths::is_document(path) {
+                Problem::error(Code::LinkLeavesTree, message)
+            } else {
+                Problem::warning(Code::LinkLeavesTree, message)
+            }
+        };
+        let mut hops = 1;
+        let Target::Inside(mut todo) = paths::link_parts(paths::parent(path), text) else { return Ok(Err(leaves())) };
+        todo.reverse();
+        let mut at = String::new();
+        let mut node = Node::Folder;
+        while let Some(part) = todo.pop() {
+            if part == ".." {
+                if at.is_empty() {
+                    return Ok(Err(leaves()));
+                }
+                at = paths::parent(&at).to_owned();
+                node = Node::Folder;
+                continue;
+            }
+            if node != Node::Folder {
+                return Ok(Err(broken("points at nothing")));
+            }
+            let next = paths::join(&at, &part);
+            match self.tree.node(&next)? {
+                None => return Ok(Err(broken("points at nothing"))),
+                Some(Node::Link(text)) => {
+                    hops += 1;
+                    if hops > MAX_HOPS {
+                        return Ok(Err(broken("leads in a circle")));
+                    }
+                    let Target::Inside(parts) = paths::link_parts(&at, &text) else { return Ok(Err(leaves())) };
+                    todo.extend(parts.into_iter().rev());
+                    at = String::new();
+                    node = Node::Folder;
+                }
+                Some(found) => {
+                    at = next;
+                    node = found;
+                }
+            }
+        }
+        Ok(match node {
+            Node::File(_) => Ok((at, node)),
+            Node::Folder => Err(broken("points at a folder")),
+            Node::Submodule => Err(broken("points at a submodule")),
+            Node::Link(_) | Node::Other(_) => Err(broken("points at something that is not a file")),
+        })
+    }
+
+    /// The rules in a folder, if it has any.
+    fn ignore_file(&mut self, folder: &str) -> Result<Option<Gitignore>, SourceError> {
+        let path = paths::join(folder, IGNORE_FILE);
+        let Some(node @ Node::File(_)) = self.tree.node(&path)? else { return Ok(None) };
+        let Read::Bytes(_, bytes) = self.tree.read(&path, &node, self.limits.file)? else { return Ok(None) };
+        let mut builder = GitignoreBuilder::new(folder);
+        for (index, line) in String::from_utf8_lossy(&bytes).lines().enumerate() {
+            // A byte order mark is not part of the first rule.
+            let line = if index == 0 { line.trim_start_matches('\u{feff}') } else { line };
+            if let Err(error) = builder.add_line(None, line) {
+                let at = u32::try_from(index + 1).unwrap_or(u32::MAX);
+                self.problems.push(
+                    Problem::error(Code::InvalidValue, format!("this rule is not valid and ignores nothing: {error}"))
+                        .in_file(&path)
+                        .at(at, 1),
+                );
+            }
+        }
+        builder.build().map(Some).map_err(|error| {
+            SourceError::new(reasons::SPEC_INVALID, format!("the rules of {path} cannot be used together: {error}"))
+        })
+    }
+}
+
+/// Whether a path is left out: the innermost rule that says something decides. Folders above were asked before.
+fn ignored(ignores: &[Gitignore], path: &str, folder: bool) -> bool {
+    for ignore in ignores.iter().rev() {
+        match ignore.matched(path, folder) {
+            Match::None => {}
+            Match::Ignore(_) => return true,
+            Match::Whitelist(_) => return false,
+        }
+    }
+    false
+}
+
+/// A size as people read it.
+fn size(bytes: u64) -> String {
+    const MIB: u64 = 1 << 20;
+    if bytes >= MIB && bytes.is_multiple_of(MIB) {
+        format!("{} MiB", bytes / MIB)
+    } else if bytes >= MIB {
+        format!("{} MiB ({bytes} bytes)", bytes / MIB)
+    } else {
+        format!("{bytes} bytes")
+    }
+}
+
+#[cfg(test)]
+mod tests;
