@@ -2,14 +2,34 @@
 //!
 //! Pure. Never fails as a whole: one bad document harms only itself (design §1.4), all problems at once.
 
+mod annotations;
+mod builtin;
+mod file;
+mod gather;
+mod ignored;
+mod memo;
+mod metadata;
+mod names;
+pub mod places;
+mod rendered;
+mod scalar;
+pub mod scope;
+mod typing;
+mod yaml;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde_json::Value;
 
+pub use self::memo::Memo;
+pub use self::places::Places;
+
+use self::ignored::Ignored;
+use self::rendered::Folders;
 use crate::plan::{Held, Origin, StepId};
-use crate::problem::Problem;
-use crate::revision::{Revision, Snapshot};
+use crate::problem::{Code, Problem, Severity};
+use crate::revision::{Content, Revision, Snapshot};
 
 /// What a revision declares.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -31,6 +51,8 @@ pub struct Document {
     pub origin: Arc<Origin>,
     /// The manifest: nulls dropped as design §4.3 says, namespace filled in.
     pub manifest: Value,
+    /// Where each of its fields stands in the file, for problems that are found later.
+    pub places: Places,
 }
 
 /// What has to be known about a kind that is not in the repository: whether it is namespaced, by (group, kind).
@@ -49,13 +71,53 @@ pub struct Context {
 /// All problems, sorted for people.
 pub type Problems = Vec<Problem>;
 
-/// What was parsed before, by path and blob: an unchanged file is not parsed again.
-#[derive(Clone, Debug, Default)]
-pub struct Memo {}
-
-/// Reads every document of a snapshot.
+/// Reads every document of a snapshot. The order of files does not matter, nor does what was read before.
 #[must_use]
 pub fn read(snapshot: &Snapshot, context: &Context, memo: &mut Memo) -> (Declared, Problems) {
-    _ = (context, memo);
-    (Declared { revision: snapshot.revision.clone(), ..Declared::default() }, Vec::new())
+    let mut declared = Declared { revision: snapshot.revision.clone(), ..Declared::default() };
+    let mut problems = snapshot.problems.clone();
+    declared.held.present = snapshot.files.keys().cloned().collect();
+    let ignored = Ignored::read(snapshot, &mut problems);
+    let folders = Folders::find(snapshot, |path| ignored.matches(path));
+    problems.extend(folders.problems());
+    let mut files = Vec::new();
+    let mut pass = memo.pass();
+    for (path, file) in &snapshot.files {
+        let Content::Read(bytes) = &file.content else { continue };
+        if !file::is_document(path) || ignored.matches(path) {
+            continue;
+        }
+        if ignored.unsure(path) || folders.hold(path) {
+            declared.held.paths.insert(path.clone());
+            continue;
+        }
+        let outcome = pass.file(path, &file.blob, || file::read(path, bytes));
+        problems.extend_from_slice(&outcome.problems);
+        files.push((path.clone(), outcome));
+    }
+    gather::gather(&files, context, &mut declared, &mut problems);
+    hold(&problems, &mut declared.held);
+    if declared.documents.is_empty() {
+        declared.held.empty = true;
+        if !problems.iter().any(|problem| problem.severity == Severity::Error) {
+            problems.push(Problem::error(Code::NothingDeclared, NOTHING));
+        }
+    }
+    problems.sort();
+    problems.dedup();
+    (declared, problems)
 }
+
+const NOTHING: &str = "the revision declares nothing: no .yaml, .yml or .json file below the paths holds an object; nothing \
+                       is applied or pruned until one does";
+
+/// Protects what a file with an error used to declare.
+fn hold(problems: &[Problem], held: &mut Held) {
+    for problem in problems.iter().filter(|problem| problem.severity == Severity::Error) {
+        // A path that is not in the revision is no file, but it says that something may be missing.
+        held.paths.insert(problem.file.clone().unwrap_or_default());
+    }
+}
+
+#[cfg(test)]
+mod tests;
