@@ -3,10 +3,14 @@
 //! GET only; writes nothing, asks nobody, computes no verdict of its own and sends no request of its own. Shows what
 //! [`State`] holds, nothing else. Called by `agent` (which `demo` uses too).
 
+mod assets;
 mod events;
+mod graph;
 mod guard;
+mod pages;
 mod routes;
 mod server;
+mod words;
 
 use std::sync::Arc;
 

@@ -198,7 +198,7 @@ fn moving(sync: &SyncView) -> String {
     }
 }
 
-fn of_problem(problem: &Problem) -> Attention {
+pub(crate) fn of_problem(problem: &Problem) -> Attention {
     let place = problem.file.as_ref().map(|file| match problem.line {
         Some(line) => format!("{file}:{line}"),
         None => file.clone(),
