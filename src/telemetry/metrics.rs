@@ -159,6 +159,12 @@ impl Metrics {
             drop(stages.get_or_create(&StageLabel { stage: stage.as_str() }));
         }
         let requests = Family::<RequestLabels, Counter>::default();
+        for target in TargetKind::ALL {
+            for outcome in RequestOutcome::ALL {
+                let labels = RequestLabels { target: target.as_str(), outcome: outcome.as_str() };
+                drop(requests.get_or_create(&labels));
+            }
+        }
         let mut registry = Registry::with_prefix("windlass");
         registry.register(
             "build",
