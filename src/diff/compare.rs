@@ -1,10 +1,11 @@
 //! The comparison itself.
 //!
-//! Pure. Called by `agent` once a pass.
+//! Pure. Called by `agent` once a pass. What is unwanted is left to `guard`.
 
-use super::{Diff, Observed};
-use crate::inventory::Inventory;
-use crate::plan::Plan;
+use super::guard::{self, reasons};
+use super::{Change, Diff, Live, Observed, Op, Reason, Refusal, Seen};
+use crate::inventory::{Entry, Inventory};
+use crate::plan::{Plan, Step};
 use crate::sync::spec::Budget;
 
 /// What the user allows beyond the default, handed in as values.
@@ -20,9 +21,90 @@ pub struct Rules {
     pub report_drift: bool,
 }
 
-/// Compares.
+/// Compares. Every step of the plan and every unwanted entry of the inventory has a change, also where nothing is done.
 #[must_use]
 pub fn diff(plan: &Plan, observed: &Observed, inventory: &Inventory, rules: &Rules) -> Diff {
-    _ = (plan, observed, inventory, rules);
-    Diff::default()
+    let unread = Seen::Unknown("it was not read".to_owned());
+    let mut changes = guard::unwanted(plan, observed, inventory, rules);
+    for step in &plan.steps {
+        let seen = observed.get(&step.id).unwrap_or(&unread);
+        let op = wanted(step, seen, inventory.entries.get(&step.id), rules);
+        changes.insert(step.id.clone(), Change { op, seen: seen.clone() });
+    }
+    Diff { changes }
+}
+
+fn wanted(step: &Step, seen: &Seen, entry: Option<&Entry>, rules: &Rules) -> Op {
+    match seen {
+        Seen::Unknown(why) => refuse(
+            reasons::UNREADABLE,
+            format!("{} could not be read ({why}); it is left as it is until it can be", step.id),
+        ),
+        // There is nothing to write to; the state follows from what was seen.
+        Seen::Pending(_) => Op::Keep,
+        Seen::Absent => absent(step, entry, rules),
+        Seen::Present(live) => present(step, live, entry, rules),
+    }
+}
+
+fn absent(step: &Step, entry: Option<&Entry>, rules: &Rules) -> Op {
+    if entry.is_some_and(|entry| entry.done.as_ref() == Some(&step.hash)) {
+        return Op::Keep;
+    }
+    if rules.report_drift && entry.is_some_and(|entry| entry.uid.is_some()) {
+        return refuse(
+            reasons::DRIFTED,
+            format!(
+                "{} was deleted by somebody else; drift.mode is Report, so it is not made again. Set drift.mode to \
+                 Correct to get it back",
+                step.id
+            ),
+        );
+    }
+    Op::Create
+}
+
+fn present(step: &Step, live: &Live, entry: Option<&Entry>, rules: &Rules) -> Op {
+    if let Some(owner) = &live.other_owner {
+        return refuse(
+            reasons::FOREIGN_OWNER,
+            format!(
+                "{} belongs to {owner}; it is not touched. Take it out of one of the two places, or delete the live \
+                 object if nobody needs it",
+                step.id
+            ),
+        );
+    }
+    if live.terminating {
+        return refuse(reasons::TERMINATING, format!("{} is being deleted; it is made again once it is gone", step.id));
+    }
+    let recorded = entry.is_some_and(|entry| entry.uid.as_ref() == Some(&live.uid));
+    if !live.ours && !recorded {
+        // Create-only: the target finds it there and decides by the adoption policy.
+        return Op::Create;
+    }
+    if !recorded {
+        return Op::Update(Reason::Unrecorded);
+    }
+    if live.ours && live.content_hash.as_ref() != Some(&step.hash) {
+        return Op::Update(Reason::Changed);
+    }
+    let moved = !live.ours || entry.and_then(|entry| entry.fingerprint.as_ref()) != live.fingerprint.as_ref();
+    match moved {
+        false => Op::Keep,
+        true if step.policy.ignore_drift => Op::Keep,
+        true if rules.report_drift => refuse(
+            reasons::DRIFTED,
+            format!(
+                "{} was changed by somebody else; drift.mode is Report, so it is left as it is. The next commit that \
+                 touches it overwrites the edit",
+                step.id
+            ),
+        ),
+        true => Op::Update(Reason::Drifted),
+    }
+}
+
+pub(super) fn refuse(reason: &'static str, message: String) -> Op {
+    Op::Refuse(Refusal { reason, message })
 }

@@ -67,12 +67,30 @@ impl Inventory {
         Self { sync: sync.into(), source: source.into(), entries: BTreeMap::new() }
     }
 
-    /// All that is owned now or will be after the plan: stored before the first write. Known uids and fingerprints stay;
-    /// paths, needs and owners are the plan's.
+    /// Whether this inventory may be used by a sync; a stored one of another sync or source never is.
+    ///
+    /// # Errors
+    /// If it may not; says what to do.
+    pub fn belongs_to(&self, sync: &str, source: &str) -> Result<(), Mismatch> {
+        if self.sync != sync {
+            return Err(Mismatch::Sync { stored: self.sync.clone(), wanted: sync.to_owned() });
+        }
+        if self.source != source {
+            return Err(Mismatch::Source { stored: self.source.clone(), wanted: source.to_owned() });
+        }
+        Ok(())
+    }
+
+    /// All that is owned now or may be after `writes` of the plan's steps: stored before the first write. Known uids,
+    /// fingerprints and done marks stay; paths, needs and owners are the plan's. A step that is neither written nor
+    /// known is not added: what was refused as somebody else's must not become ours by being listed.
     #[must_use]
-    pub fn union(&self, plan: &Plan) -> Self {
+    pub fn union(&self, plan: &Plan, mut writes: impl FnMut(&StepId) -> bool) -> Self {
         let mut union = self.clone();
         for step in &plan.steps {
+            if !union.entries.contains_key(&step.id) && !writes(&step.id) {
+                continue;
+            }
             let entry = union.entries.entry(step.id.clone()).or_default();
             entry.api_version = step
                 .want
@@ -91,9 +109,70 @@ impl Inventory {
         union
     }
 
+    /// Records what an apply answered.
+    pub fn record(&mut self, id: &StepId, uid: &str, fingerprint: Option<&str>) {
+        if let Some(entry) = self.entries.get_mut(id) {
+            entry.uid = Some(uid.to_owned()).filter(|uid| !uid.is_empty());
+            entry.fingerprint = fingerprint.map(str::to_owned);
+        }
+    }
+
+    /// Records that a step is over for good with this content hash.
+    pub fn record_done(&mut self, id: &StepId, hash: &str) {
+        if let Some(entry) = self.entries.get_mut(id) {
+            entry.done = Some(hash.to_owned());
+        }
+    }
+
+    /// Records that these will be deleted: stored before the first delete. From then on they are past the guards, so
+    /// that a list that was released once is finished after a crash, though what is left of it is another list.
+    pub fn intend<'a>(&mut self, ids: impl IntoIterator<Item = &'a StepId>) {
+        for id in ids {
+            if let Some(entry) = self.entries.get_mut(id) {
+                entry.deleting = true;
+            }
+        }
+    }
+
+    /// Drops an entry whose absence is confirmed.
+    pub fn forget(&mut self, id: &StepId) {
+        self.entries.remove(id);
+    }
+
     /// Entries that the plan does not want.
     pub fn unwanted<'a>(&'a self, plan: &'a Plan) -> impl Iterator<Item = (&'a StepId, &'a Entry)> {
         let wanted: BTreeSet<&StepId> = plan.steps.iter().map(|step| &step.id).collect();
         self.entries.iter().filter(move |(id, _)| !wanted.contains(id))
     }
 }
+
+/// A stored inventory that must not be used.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Mismatch {
+    /// It is another sync's.
+    #[error(
+        "the inventory stored in the target belongs to the sync with id {stored}, this one has id {wanted}; nothing is \
+         applied or pruned. Give this GitSync a target (or state folder) of its own"
+    )]
+    Sync {
+        /// Id in the stored inventory.
+        stored: String,
+        /// Id of the sync that read it.
+        wanted: String,
+    },
+    /// It was made from another source.
+    #[error(
+        "the inventory stored in the target was made from {stored}, this GitSync reads {wanted}; nothing is applied or \
+         pruned. If the repository has moved, run `windlass inventory NAME --repair` once; if it is another repository, \
+         give it a GitSync of another name"
+    )]
+    Source {
+        /// URL in the stored inventory.
+        stored: String,
+        /// URL of the sync that read it.
+        wanted: String,
+    },
+}
+
+#[cfg(test)]
+mod tests;
