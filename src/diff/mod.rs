@@ -9,7 +9,7 @@ pub mod seen;
 
 use std::collections::BTreeMap;
 
-pub use compare::diff;
+pub use compare::{Rules, diff};
 pub use seen::{Live, Observed, Seen};
 
 use crate::plan::StepId;

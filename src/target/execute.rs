@@ -3,6 +3,10 @@
 //! IO through [`World`] only. Stores the union inventory before the first write; starts a step when its own
 //! predecessors are ready; never writes what is not in the diff.
 
+mod prune;
+mod retry;
+mod run;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -54,7 +58,47 @@ pub struct Applied {
     pub cancelled: bool,
 }
 
+/// Why a step stands where it stands, beside the reasons of refusals and failures: a closed set.
+pub mod reasons {
+    /// As wanted and usable.
+    pub const READY: &str = "Ready";
+    /// A Job or one-shot that is over for good.
+    pub const COMPLETED: &str = "Completed";
+    /// Being written.
+    pub const APPLYING: &str = "Applying";
+    /// Applied, on its way.
+    pub const PROGRESSING: &str = "Progressing";
+    /// Not ready within the timeout.
+    pub const TIMED_OUT: &str = "TimedOut";
+    /// Will not become ready by itself.
+    pub const UNHEALTHY: &str = "Unhealthy";
+    /// Waits for other steps.
+    pub const WAITING: &str = "DependencyNotReady";
+    /// Nothing is configured that it could be sent to.
+    pub const NO_SERVER: &str = "NoServer";
+    /// Being deleted.
+    pub const DELETING: &str = "Deleting";
+    /// Left the repository and is kept, as `spec.prune` or `windlass.dev/prune` says.
+    pub const PRUNE_DISABLED: &str = "PruneDisabled";
+    /// What may replace a removed thing could not be applied, so that the removed one stays.
+    pub const REPLACEMENT_MISSING: &str = "ReplacementNotApplied";
+    /// The pass was stopped first.
+    pub const CANCELLED: &str = "Cancelled";
+    /// The inventory could not be stored, and nothing is written without it.
+    pub const NOT_STORED: &str = "InventoryNotStored";
+}
+
+impl Outcome {
+    pub(crate) fn new(state: State, reason: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { state, reason: reason.into(), message: message.into(), waits_for: Vec::new() }
+    }
+}
+
 /// Executes. `progress` is called whenever a step's outcome changes.
+///
+/// Order of the writes: the union inventory (if an entry is new); creates and updates, each once its predecessors are
+/// ready; the intent to delete; deletes, in reverse order of the stored needs; what was learned, in one inventory
+/// write. Each but the creates, updates and deletes is left out where it would change nothing.
 pub async fn execute<W: World>(
     world: &W,
     plan: &Plan,
@@ -63,6 +107,5 @@ pub async fn execute<W: World>(
     limits: &Limits,
     progress: impl Fn(&StepId, &Outcome) + Send + Sync,
 ) -> Applied {
-    _ = (world, plan, diff, limits, progress);
-    Applied { inventory, ..Applied::default() }
+    run::Run::new(world, plan, diff, inventory, limits, &progress).execute().await
 }
