@@ -19,6 +19,13 @@ pub fn text(value: &Value) -> String {
     text
 }
 
+/// Reads back what [`text`] wrote; none for what is not YAML. For files of ours only: it checks nothing that documents
+/// of a repository are checked for.
+#[must_use]
+pub fn read_back(text: &str) -> Option<Value> {
+    serde_saphyr::from_str(text).ok()
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

@@ -3,6 +3,7 @@
 //! IO. `observe` reads, `execute` writes what a [`crate::diff::Diff`] says and nothing else. Never decides what is
 //! wanted. Called by `agent`.
 
+pub mod dir;
 pub mod execute;
 pub mod kube;
 

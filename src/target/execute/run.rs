@@ -203,7 +203,6 @@ impl<'a, W: World, P: Fn(&StepId, &Outcome) + Send + Sync> Run<'a, W, P> {
         let plan = self.plan;
         let Some(step) = plan.steps.get(number) else { return };
         match readiness {
-            _ if is_cr(step) => self.finish(number, Phase::Met, Outcome::new(State::Ready, reasons::READY, "")),
             Readiness::Ready => {
                 if self.world.finishes(step) {
                     self.known.record_done(&step.id, &step.hash);
@@ -404,9 +403,4 @@ impl<'a, W: World, P: Fn(&StepId, &Outcome) + Send + Sync> Run<'a, W, P> {
             }
         }
     }
-}
-
-/// Whether a step is the CR of a kind of ours: ready once applied, whatever its status says (design §4.2).
-fn is_cr(step: &Step) -> bool {
-    step.id.object_parts().is_some_and(|parts| crate::kinds::find(parts.group, parts.kind).is_some())
 }

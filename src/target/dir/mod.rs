@@ -1,0 +1,305 @@
+//! A folder as target: the embedded default. One file an object, nothing else in the folder.
+//!
+//! IO. Deletes only files that the inventory lists and that carry this sync's label; a file that somebody else put there
+//! is reported and left alone. What is not an object (Druid, Redis, probes, calls) has no server here and is pending.
+//! Called by `agent` through [`World`].
+
+mod file;
+pub mod path;
+pub mod watch;
+
+use std::collections::BTreeSet;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+
+pub use watch::{Watch, watch};
+
+use super::{Class, Done, Failure, World};
+use crate::diff::seen::Readiness;
+use crate::diff::{Change, Live, Observed, Op, Reason, Seen};
+use crate::inventory::{Entry, Inventory};
+use crate::plan::stamp::{self, unstamp};
+use crate::plan::{Plan, Step, StepId, Want, canonical, yaml};
+use crate::sync::{CONTENT_HASH, PART_OF};
+
+/// Mode of files that hold no secret.
+const OPEN: u32 = 0o644;
+/// Mode of Secrets and of the inventory.
+const CLOSED: u32 = 0o600;
+
+/// A folder of rendered objects, for one sync.
+#[derive(Debug)]
+pub struct Dir {
+    root: PathBuf,
+    state: PathBuf,
+    sync: String,
+    part_of: String,
+    source: String,
+    /// Files of others as last reported, so that each is reported once.
+    foreign: Mutex<BTreeSet<PathBuf>>,
+}
+
+/// One file to look at.
+struct Look {
+    id: StepId,
+    relative: String,
+    /// What the plan wants in it, and its content hash; none for what left the repository.
+    wanted: Option<(String, String)>,
+}
+
+impl Dir {
+    /// A folder for the sync `namespace/name`, which reads `source` (URL without credentials). Its inventory lies in
+    /// `state`. Touches nothing yet; both folders are made when first written.
+    #[must_use]
+    pub fn new(root: &Path, state: &Path, namespace: &str, name: &str, source: &str) -> Self {
+        Self {
+            root: root.to_owned(),
+            state: state.to_owned(),
+            sync: crate::sync::id(namespace, name),
+            part_of: crate::sync::part_of(namespace, name),
+            source: source.to_owned(),
+            foreign: Mutex::default(),
+        }
+    }
+
+    /// The folder.
+    #[must_use]
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    fn inventory_path(&self) -> PathBuf {
+        self.state.join("inventory.json")
+    }
+
+    /// Files in the folder that are nobody's as far as this sync knows, sorted; said once each in the log.
+    fn report_foreign(&self, files: Vec<PathBuf>, known: &BTreeSet<String>) {
+        let foreign: BTreeSet<PathBuf> =
+            files.into_iter().filter(|path| !path.to_str().is_some_and(|path| known.contains(path))).collect();
+        let Ok(mut last) = self.foreign.lock() else { return };
+        for path in foreign.difference(&last) {
+            tracing::warn!(
+                target.path = %self.root.join(path).display(),
+                "a file in the target folder is not of this sync; it is left alone, move it away",
+            );
+        }
+        *last = foreign;
+    }
+
+    /// Files of others in the folder, as the last `observe` saw them.
+    #[must_use]
+    pub fn foreign(&self) -> Vec<PathBuf> {
+        self.foreign.lock().map(|foreign| foreign.iter().cloned().collect()).unwrap_or_default()
+    }
+
+    fn text(&self, step: &Step) -> Option<String> {
+        stamp::stamp(step, &self.part_of).map(|manifest| yaml::text(&manifest))
+    }
+}
+
+impl World for Dir {
+    async fn load_inventory(&self) -> Result<Option<Inventory>, Failure> {
+        let path = self.inventory_path();
+        let bytes = match tokio::fs::read(&path).await {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(file::failure("read", &path, &error)),
+        };
+        let inventory: Inventory = serde_json::from_slice(&bytes).map_err(|error| {
+            let message = format!(
+                "cannot read the inventory {}: {error}; nothing is applied or pruned. Restore the file, or run \
+                 `windlass inventory NAME --repair`",
+                path.display()
+            );
+            Failure::new(Class::Stalled, "InventoryUnreadable", message)
+        })?;
+        let mismatch = |error: crate::inventory::Mismatch| {
+            Failure::new(Class::Stalled, crate::sync::conditions::reasons::INVENTORY_MISMATCH, error.to_string())
+        };
+        inventory.belongs_to(&self.sync, &self.source).map_err(mismatch)?;
+        Ok(Some(inventory))
+    }
+
+    async fn store_inventory(&self, inventory: &Inventory) -> Result<(), Failure> {
+        let path = self.inventory_path();
+        let mut stamped = inventory.clone();
+        stamped.sync.clone_from(&self.sync);
+        stamped.source.clone_from(&self.source);
+        let mut text = serde_json::to_vec_pretty(&stamped).map_err(|error| {
+            Failure::new(Class::Bug, "InventoryUnreadable", format!("cannot put the inventory into JSON: {error}"))
+        })?;
+        text.push(b'\n');
+        blocking(move || file::write(&path, &text, CLOSED)).await?
+    }
+
+    async fn observe(&self, plan: &Plan, inventory: &Inventory) -> Observed {
+        let mut observed = Observed::new();
+        let mut looks = Vec::with_capacity(plan.steps.len());
+        for step in &plan.steps {
+            match (path::relative(&step.id), self.text(step)) {
+                (Some(relative), Some(text)) => {
+                    looks.push(Look { id: step.id.clone(), relative, wanted: Some((text, step.hash.clone())) });
+                }
+                _ => {
+                    observed.insert(step.id.clone(), Seen::Pending(no_server(&step.want)));
+                }
+            }
+        }
+        for (id, _) in inventory.unwanted(plan) {
+            match path::relative(id) {
+                Some(relative) => looks.push(Look { id: id.clone(), relative, wanted: None }),
+                None => {
+                    let why = "no server is configured for it, so it cannot be removed there".to_owned();
+                    observed.insert(id.clone(), Seen::Pending(why));
+                }
+            }
+        }
+        let ids: Vec<StepId> = looks.iter().map(|look| look.id.clone()).collect();
+        let known: BTreeSet<String> = looks.iter().map(|look| look.relative.clone()).collect();
+        let (root, part_of) = (self.root.clone(), self.part_of.clone());
+        let seen = blocking(move || {
+            // The list is for reports only: what it cannot read, the looks name.
+            let files = file::list(&root).unwrap_or_default();
+            (looks.into_iter().map(|look| look_at(&root, &part_of, look)).collect::<Vec<_>>(), files)
+        });
+        match seen.await {
+            Ok((seen, files)) => {
+                observed.extend(seen);
+                self.report_foreign(files, &known);
+            }
+            Err(failure) => observed.extend(ids.into_iter().map(|id| (id, Seen::Unknown(failure.message.clone())))),
+        }
+        observed
+    }
+
+    async fn apply(&self, step: &Step, change: &Change) -> Result<Done, Failure> {
+        let (Some(relative), Some(text)) = (path::relative(&step.id), self.text(step)) else {
+            return Err(Failure::new(
+                Class::Bug,
+                "NotAnObject",
+                format!("{} is not an object and has no file", step.id),
+            ));
+        };
+        let path = self.root.join(&relative);
+        if let (Op::Create, Seen::Present(_)) = (&change.op, &change.seen) {
+            let message = format!(
+                "{} is there already and is not of Windlass (it lacks the label {PART_OF}); it is left alone. Move it \
+                 away or delete it",
+                path.display()
+            );
+            return Err(Failure::new(Class::Stalled, "FileExists", message));
+        }
+        let done = Done { uid: relative.clone(), fingerprint: None, readiness: Readiness::Ready, wrote: true };
+        // Unrecorded after a crash: the file may be as wanted already.
+        let maybe_same = change.op == Op::Update(Reason::Unrecorded);
+        let (root, mode) = (self.root.clone(), mode(step));
+        blocking(move || {
+            let found =
+                file::read(&root, &relative).map_err(|message| Failure::new(Class::Stalled, "Obstructed", message))?;
+            if maybe_same && found.is_some_and(|found| found.bytes == text.as_bytes() && found.mode == mode) {
+                return Ok(Done { wrote: false, ..done });
+            }
+            file::write(&path, text.as_bytes(), mode)?;
+            Ok(done)
+        })
+        .await?
+    }
+
+    async fn delete(&self, id: &StepId, _entry: &Entry, _live: &Live) -> Result<(), Failure> {
+        let Some(relative) = path::relative(id) else {
+            return Err(Failure::new(Class::Bug, "NotAnObject", format!("{id} is not an object and has no file")));
+        };
+        let (root, part_of, path) = (self.root.clone(), self.part_of.clone(), self.root.join(&relative));
+        blocking(move || {
+            let found =
+                file::read(&root, &relative).map_err(|message| Failure::new(Class::Stalled, "Obstructed", message))?;
+            let Some(found) = found else { return Ok(()) };
+            // Looked at once more: it may have been replaced since it was observed.
+            if label(&found.bytes).as_deref() != Some(part_of.as_str()) {
+                let message = format!("{} lacks the label {PART_OF} of this sync; it is not removed", path.display());
+                return Err(Failure::new(Class::Stalled, "NotOurs", message));
+            }
+            file::remove(&root, &path)
+        })
+        .await?
+    }
+
+    async fn settle(&self, steps: &[&Step]) -> Vec<(StepId, Readiness)> {
+        // An object is ready when written.
+        steps.iter().map(|step| (step.id.clone(), Readiness::Ready)).collect()
+    }
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Failure> {
+    tokio::task::spawn_blocking(work).await.map_err(|error| {
+        Failure::new(Class::Bug, "Interrupted", format!("a file operation ended before its result: {error}"))
+    })
+}
+
+fn mode(step: &Step) -> u32 {
+    let secret = step.id.object_parts().is_some_and(|parts| parts.group.is_empty() && parts.kind == "Secret");
+    if secret { CLOSED } else { OPEN }
+}
+
+fn no_server(want: &Want) -> String {
+    let what = match want {
+        Want::Druid { .. } => "Druid",
+        Want::Redis(_) => "Redis",
+        Want::Probe { .. } => "probes",
+        Want::Once { .. } => "calls",
+        Want::Object(_) => "an object without metadata",
+    };
+    format!("no server is configured for {what}: a folder only holds objects")
+}
+
+/// What a file says of itself. `fingerprint` is set only when somebody edited it: it is then that of the bytes.
+fn look_at(root: &Path, part_of: &str, look: Look) -> (StepId, Seen) {
+    let secret = look.id.object_parts().is_some_and(|parts| parts.group.is_empty() && parts.kind == "Secret");
+    let mode = if secret { CLOSED } else { OPEN };
+    let found = match file::read(root, &look.relative) {
+        Ok(Some(found)) => found,
+        Ok(None) => return (look.id, Seen::Absent),
+        Err(why) => return (look.id, Seen::Unknown(why)),
+    };
+    let mut live = Live { uid: look.relative, ..Live::default() };
+    // A Secret that others may read is drift; how open other files are is the folder's owner's business.
+    let closed_enough = !secret || found.mode == mode;
+    match look.wanted {
+        Some((text, hash)) if found.bytes == text.as_bytes() && closed_enough => {
+            live.ours = true;
+            live.content_hash = Some(hash);
+        }
+        _ => {
+            let fingerprint = canonical::hash_bytes(&found.bytes).get(..16).map(str::to_owned);
+            let Some(manifest) = parse(&found.bytes) else {
+                live.fingerprint = fingerprint;
+                return (look.id, Seen::Present(live));
+            };
+            let owner = pointer(&manifest, "labels", PART_OF);
+            live.ours = owner.as_deref() == Some(part_of);
+            live.other_owner = owner
+                .filter(|owner| owner != part_of)
+                .map(|owner| format!("another sync (its label {PART_OF} is {owner})"));
+            live.content_hash = pointer(&manifest, "annotations", CONTENT_HASH);
+            let bare = canonical::hash(&Want::Object(unstamp(manifest)).to_json());
+            // As an older revision left it: its own hash is that of its content, and it is not the wanted one.
+            let untouched = live.content_hash.as_ref() == Some(&bare)
+                && look.wanted.is_none_or(|(_, wanted)| live.content_hash.as_ref() != Some(&wanted));
+            live.fingerprint = fingerprint.filter(|_| !untouched || !closed_enough);
+        }
+    }
+    (look.id, Seen::Present(live))
+}
+
+fn parse(bytes: &[u8]) -> Option<serde_json::Value> {
+    yaml::read_back(std::str::from_utf8(bytes).ok()?)
+}
+
+fn label(bytes: &[u8]) -> Option<String> {
+    pointer(&parse(bytes)?, "labels", PART_OF)
+}
+
+fn pointer(manifest: &serde_json::Value, map: &str, key: &str) -> Option<String> {
+    manifest.get("metadata")?.get(map)?.get(key)?.as_str().map(str::to_owned)
+}
