@@ -16,6 +16,9 @@ use crate::sync::PART_OF;
 use crate::sync::spec::Adoption;
 use crate::target::{Class, Failure};
 
+/// How often a patch is made anew because somebody wrote in between.
+const TRIES: usize = 5;
+
 /// Whether an object that exists is this sync's to apply, by the adoption policy. The error names who holds it.
 pub(super) fn judge(live: &Value, options: &Options) -> Result<(), String> {
     if label(live, PART_OF) == Some(options.part_of.as_str()) || managed::own(live, &options.manager).is_some() {
@@ -76,7 +79,8 @@ impl Kube {
         Ok(live)
     }
 
-    /// Moves other managers' fields into our entry. False if there was nothing to move.
+    /// Moves other managers' fields into our entry. False if there was nothing to move. `live` is what was read last; a
+    /// write that comes in between (a controller's status, most often) makes it read again.
     pub(super) async fn take(
         &self,
         resource: &Resource,
@@ -85,24 +89,40 @@ impl Kube {
         choose: impl Fn(&str, &[String]) -> bool,
         also: &Paths,
     ) -> Result<bool, Failure> {
-        let Some(patch) = managed::takeover(live, &self.options.manager, api_version, choose, also) else {
-            return Ok(false);
-        };
+        self.patch_tested(resource, live, |live| {
+            managed::takeover(live, &self.options.manager, api_version, &choose, also)
+        })
+        .await
+    }
+
+    /// Sends a JSON patch that tests the resourceVersion, made anew of what is read if the test fails. False if there is
+    /// nothing to send.
+    pub(super) async fn patch_tested(
+        &self,
+        resource: &Resource,
+        live: &Value,
+        make: impl Fn(&Value) -> Option<Value>,
+    ) -> Result<bool, Failure> {
         let text = |pointer| live.pointer(pointer).and_then(Value::as_str);
         let (namespace, name) = (text("/metadata/namespace"), text("/metadata/name").unwrap_or_default());
+        let doing = Doing { verb: "patch", resource, namespace, name };
         let path = format!("{}?fieldManager={}", resource.object(namespace, name), self.options.manager);
-        match self.wire.patch(&path, JSON_PATCH, &patch).await {
-            Ok(_) => Ok(true),
-            Err(refused) => {
-                let doing = Doing { verb: "patch", resource, namespace, name };
-                let mut failure = classify(&doing, &refused);
-                // The `test` of a JSON patch fails with 422: somebody wrote in between.
-                if refused.code == 422 {
-                    (failure.class, failure.reason) = (Class::Retry, "Conflict");
+        let mut again = None;
+        for _ in 0..TRIES {
+            let Some(patch) = make(again.as_ref().unwrap_or(live)) else {
+                return Ok(again.is_some());
+            };
+            match self.wire.patch(&path, JSON_PATCH, &patch).await {
+                Ok(_) => return Ok(true),
+                // The `test` of a JSON patch fails with 422.
+                Err(refused) if matches!(refused.code, 409 | 422) => {
+                    again = Some(self.read_whole(resource, namespace, name).await?);
                 }
-                Err(failure)
+                Err(refused) => return Err(classify(&doing, &refused)),
             }
         }
+        let message = format!("{doing}: it changes faster than other people's fields can be taken over");
+        Err(Failure::new(Class::Retry, "Conflict", message))
     }
 
     /// Reads a whole object.

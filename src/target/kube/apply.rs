@@ -161,19 +161,19 @@ impl Kube {
     }
 
     /// The server refuses an update as invalid. Apply merges with what others set and with defaults, so the manifest may
-    /// be valid all the same: tries, in this order, without nulls made of emptied maps, with other people's fields taken
-    /// over, and with defaulted fields taken over; then finds out whether the refusal is about immutability.
+    /// be valid all the same: tries, in this order, to empty maps beforehand, with other people's fields taken over, and with defaulted fields taken over; then finds out whether the refusal is about immutability.
     async fn work_around(&self, work: &Work<'_>, mut refused: Refused) -> Result<Value, Failure> {
-        let emptied = leftovers::emptied(&work.body, &refused.details.causes);
-        if !emptied.is_empty() && self.send(work, &leftovers::without(&work.body, &emptied)).await.is_ok() {
-            match self.send(work, &work.body).await {
-                Ok(got) => return Ok(got),
-                Err(again) => refused = again,
-            }
-        }
         let live = self.read_whole(&work.resource, work.namespace, work.name).await?;
         if live.pointer("/metadata/deletionTimestamp").is_some() {
             return Err(terminating(&work.doing(), &live));
+        }
+        let emptied = leftovers::emptied(&work.body, &refused.details.causes);
+        if self.patch_tested(&work.resource, &live, |live| leftovers::emptying(live, &work.body, &emptied)).await? {
+            match self.send(work, &work.body).await {
+                Ok(got) => return Ok(got),
+                Err(again) if again.code == 422 => refused = again,
+                Err(other) => return Err(self.give_up(work, &other)),
+            }
         }
         let causes: Vec<(Vec<String>, bool)> =
             refused.details.causes.iter().map(|cause| managed::field_path(&cause.field)).collect();

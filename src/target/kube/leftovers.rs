@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::managed::{self, Paths};
 
@@ -50,23 +50,30 @@ pub(super) fn emptied(sent: &Value, causes: &[super::wire::Cause]) -> Vec<String
         .collect()
 }
 
-/// A manifest without what these pointers name.
+/// One JSON patch that empties maps and lists in the live object, so that the apply after it removes nothing there and
+/// so writes no null. None if nothing has to be emptied.
 #[must_use]
-pub(super) fn without(sent: &Value, pointers: &[String]) -> Value {
-    let mut sent = sent.clone();
+pub(super) fn emptying(live: &Value, sent: &Value, pointers: &[String]) -> Option<Value> {
+    let full = |value: &Value| match value {
+        Value::Object(map) => !map.is_empty(),
+        Value::Array(list) => !list.is_empty(),
+        _ => false,
+    };
+    let mut patch = vec![json!({
+        "op": "test",
+        "path": "/metadata/resourceVersion",
+        "value": live.pointer("/metadata/resourceVersion")?,
+    })];
     for pointer in pointers {
-        let Some((parent, key)) = pointer.rsplit_once('/') else { continue };
-        if let Some(Value::Object(map)) = sent.pointer_mut(parent) {
-            map.remove(key);
+        if live.pointer(pointer).is_some_and(full) {
+            patch.push(json!({ "op": "replace", "path": pointer, "value": sent.pointer(pointer) }));
         }
     }
-    sent
+    (patch.len() > 1).then_some(Value::Array(patch))
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
     use crate::target::kube::wire::Cause;
 
@@ -98,9 +105,14 @@ mod tests {
         let causes =
             [cause("spec.b", null), cause("spec.c[0].d", null), cause("spec.e", null), cause("spec.x", "other")];
         assert_eq!(emptied(&sent, &causes), ["/spec/b", "/spec/c/0/d"]);
+        let live = json!({"metadata": {"resourceVersion": "7"}, "spec": {"b": {"x": "1"}, "c": [{"d": {}}]}});
         assert_eq!(
-            without(&sent, &["/spec/b".into(), "/spec/c/0/d".into()]),
-            json!({"spec": {"c": [{}], "e": {"f": 1}}})
+            emptying(&live, &sent, &["/spec/b".into(), "/spec/c/0/d".into()]),
+            Some(json!([
+                {"op": "test", "path": "/metadata/resourceVersion", "value": "7"},
+                {"op": "replace", "path": "/spec/b", "value": {}},
+            ]))
         );
+        assert_eq!(emptying(&live, &sent, &[]), None);
     }
 }

@@ -1,3 +1,9 @@
 //! Tests against a real Kubernetes control plane.
 
+mod apply;
+mod prune;
+mod stored_inventory;
+mod sync;
+mod takeover;
 mod test_bench;
+mod waiting;
