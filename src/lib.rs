@@ -13,6 +13,8 @@
 //! downstream is read back into a plan within one pass. `docs/ARCHITECTURE.md` tells the rest; `tests/it/tidy.rs` holds
 //! the arrows.
 
+pub mod canonical;
+
 pub mod problem;
 pub mod revision;
 

@@ -11,7 +11,7 @@ pub mod support;
 pub use spec::{GitSync, GitSyncSpec};
 pub use status::GitSyncStatus;
 
-use crate::plan::canonical;
+use crate::canonical;
 
 /// The API group of our own kinds.
 pub const GROUP: &str = "windlass.dev";
