@@ -22,11 +22,16 @@ pub(super) fn unit(document: &Document, problems: &mut Problems) -> Unit {
     let mut expander = Expander { origin: &document.origin, policy: &policy, steps: Vec::new(), told: Vec::new() };
     expander.object(document.id.clone(), None, document.manifest.clone(), Policy::default(), BTreeSet::new(), 0);
     let (steps, told) = (expander.steps, expander.told);
-    let mut unit =
-        Unit { origin: document.origin.clone(), steps, wishes: wishes::wishes(&document.manifest), out: false };
+    let mut unit = Unit {
+        origin: document.origin.clone(),
+        places: document.places.clone(),
+        steps,
+        wishes: wishes::wishes(&document.manifest),
+        out: false,
+    };
     for problem in told {
         unit.out |= problem.severity == Severity::Error;
-        problems.push(unit.problem(problem.severity, problem.code, problem.message).pointing(problem.pointer));
+        problems.push(unit.problem(problem.severity, problem.code, &problem.pointer, problem.message));
     }
     unit
 }

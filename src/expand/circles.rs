@@ -32,7 +32,7 @@ pub(super) fn find(units: &mut [Unit], steps: &[Step], problems: &mut Problems) 
                 "Its steps wait for one another in a circle: {names}. Take one of the `windlass.dev/depends-on` \
                  annotations on it away."
             );
-            problems.push(unit.problem(Severity::Error, Code::DependencyCycle, message));
+            problems.push(unit.problem(Severity::Error, Code::DependencyCycle, "", message));
             unit.out = true;
         }
     }

@@ -41,7 +41,7 @@ pub(super) fn find(units: &mut [Unit], problems: &mut Problems) {
                 format!("by {} too", others.join(" and "))
             };
             let message = format!("{} claims {id}, which is claimed {by}. Rename one of them.", what(&units[index]));
-            problems.push(units[index].problem(Severity::Error, Code::NameConflict, message));
+            problems.push(units[index].problem(Severity::Error, Code::NameConflict, "", message));
             units[index].out = true;
         }
     }

@@ -17,7 +17,7 @@ mod wishes;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::declared::{Declared, Problems};
+use crate::declared::{Declared, Places, Problems};
 use crate::plan::{Origin, Plan, Step, StepId, canonical, order};
 use crate::problem::{Code, Problem, Severity};
 
@@ -25,6 +25,8 @@ use crate::problem::{Code, Problem, Severity};
 struct Unit {
     /// The document.
     origin: Arc<Origin>,
+    /// Where its fields stand.
+    places: Places,
     /// The document's own step first, then what it expanded to. `needs` holds what its family asks for.
     steps: Vec<Step>,
     /// What the annotation `windlass.dev/depends-on` names.
@@ -34,12 +36,14 @@ struct Unit {
 }
 
 impl Unit {
-    /// A problem at this document.
-    fn problem(&self, severity: Severity, code: Code, message: impl Into<String>) -> Problem {
-        Problem::new(severity, code, message)
+    /// A problem at a field of this document; at the document itself if the pointer is empty.
+    fn problem(&self, severity: Severity, code: Code, pointer: &str, message: impl Into<String>) -> Problem {
+        let mark = self.places.find(pointer);
+        let problem = Problem::new(severity, code, message)
             .in_file(self.origin.path.as_str())
             .in_document(self.origin.document)
-            .at(self.origin.line, 1)
+            .at(mark.line, mark.column);
+        if pointer.is_empty() { problem } else { problem.pointing(self.places.full(pointer)) }
     }
 
     /// The id of the document's own step.

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
+use crate::declared::scope;
 use crate::kinds;
 use crate::plan::{Plan, yaml};
 
@@ -23,8 +24,8 @@ pub fn cluster_role(name: &str, plan: &Plan) -> Value {
     let mut statuses: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
     for parts in plan.steps.iter().filter_map(|step| step.id.object_parts()) {
         let known = kinds::find(parts.group, parts.kind);
-        let plural = known
-            .map(|kind| kind.plural.to_owned())
+        let plural = scope::plural(parts.group, parts.kind)
+            .map(str::to_owned)
             .or_else(|| defined.get(&(parts.group, parts.kind)).map(|plural| (*plural).to_owned()))
             .unwrap_or_else(|| plural(parts.kind));
         if known.is_some() {
@@ -81,8 +82,6 @@ fn defined(plan: &Plan) -> BTreeMap<(&str, &str), &str> {
 fn plural(kind: &str) -> String {
     let lower = kind.to_lowercase();
     match lower.as_bytes() {
-        // Already a plural.
-        _ if lower == "endpoints" => lower,
         [.., b's'] | [.., b'x'] | [.., b'c', b'h'] | [.., b's', b'h'] => format!("{lower}es"),
         [stem @ .., b'y'] if stem.last().is_some_and(|before| !b"aeiou".contains(before)) => {
             format!("{}ies", &lower[..stem.len()])
@@ -96,14 +95,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn plurals_of_built_in_kinds_are_right() {
+    fn an_unknown_kind_has_the_plural_of_its_word() {
         for (kind, wanted) in [
-            ("Deployment", "deployments"),
-            ("NetworkPolicy", "networkpolicies"),
-            ("Ingress", "ingresses"),
-            ("StorageClass", "storageclasses"),
-            ("Endpoints", "endpoints"),
-            ("EndpointSlice", "endpointslices"),
+            ("Widget", "widgets"),
+            ("CertificatePolicy", "certificatepolicies"),
+            ("VirtualAddress", "virtualaddresses"),
             ("Gateway", "gateways"),
         ] {
             assert_eq!(plural(kind), wanted);

@@ -18,7 +18,12 @@ fn declare(manifests: &[Value]) -> Declared {
             document: 1,
             line: 1,
         };
-        Document { id: children::object_id(manifest), origin: Arc::new(origin), manifest: manifest.clone() }
+        Document {
+            id: children::object_id(manifest),
+            origin: Arc::new(origin),
+            manifest: manifest.clone(),
+            places: Places::default(),
+        }
     });
     Declared { documents: documents.collect(), ..Declared::default() }
 }
@@ -257,10 +262,10 @@ fn a_dependency_that_is_not_there_harms_its_document_and_what_depends_on_that() 
     assert_eq!(
         told(&problems),
         [
-            "00.yaml:1:1: DependencyMissing: It depends on object/core/ConfigMap/web/bb, which is not in the plan. Did you \
+            "00.yaml:0:0: DependencyMissing: It depends on object/core/ConfigMap/web/bb, which is not in the plan. Did you \
          mean object/core/ConfigMap/web/b? `windlass render` lists the ids of all steps; an object's is \
          object/<group|core>/<Kind>/<namespace|->/<name>.",
-            "02.yaml:1:1: DependencyMissing: It depends on object/core/ConfigMap/web/a, which has a problem of its own and is \
+            "02.yaml:0:0: DependencyMissing: It depends on object/core/ConfigMap/web/a, which has a problem of its own and is \
          left out. Solve that one first.",
         ]
     );
@@ -282,10 +287,10 @@ fn a_circle_is_named_and_the_rest_goes_on() {
     let told = told(&problems);
     assert_eq!(told.len(), 4, "{told:#?}");
     for (line, wanted) in told.iter().zip([
-        format!("00.yaml:1:1: DependencyCycle: Its steps wait for one another in a circle: {A} → {B} → {A}."),
-        format!("01.yaml:1:1: DependencyCycle: Its steps wait for one another in a circle: {A} → {B} → {A}."),
-        format!("02.yaml:1:1: DependencyMissing: It depends on {A}, which has a problem of its own"),
-        "04.yaml:1:1: DependencyCycle: Its steps wait for one another in a circle: object/core/ConfigMap/web/e → \
+        format!("00.yaml:0:0: DependencyCycle: Its steps wait for one another in a circle: {A} → {B} → {A}."),
+        format!("01.yaml:0:0: DependencyCycle: Its steps wait for one another in a circle: {A} → {B} → {A}."),
+        format!("02.yaml:0:0: DependencyMissing: It depends on {A}, which has a problem of its own"),
+        "04.yaml:0:0: DependencyCycle: Its steps wait for one another in a circle: object/core/ConfigMap/web/e → \
          object/core/ConfigMap/web/e."
             .to_owned(),
     ]) {
@@ -311,7 +316,7 @@ fn a_declared_object_wins_over_a_child_of_the_same_name() {
     assert!(plan.steps[0].owner.is_none());
     assert_eq!(
         told(&problems),
-        ["00.yaml:1:1: NameConflict: Memcached cache claims object/apps/Deployment/web/cache, which is claimed by \
+        ["00.yaml:0:0: NameConflict: Memcached cache claims object/apps/Deployment/web/cache, which is claimed by \
          Deployment cache (01.yaml:1) too. Rename one of them.",]
     );
     assert!(plan.held.owners.contains(&StepId::from_text(CACHE)));
@@ -329,9 +334,9 @@ fn of_two_crs_that_claim_the_same_neither_is_applied() {
     assert_eq!(
         told(&problems),
         [
-            "00.yaml:1:1: NameConflict: Memcached one claims object/apps/Deployment/web/one, which is claimed by Memcached two \
+            "00.yaml:0:0: NameConflict: Memcached one claims object/apps/Deployment/web/one, which is claimed by Memcached two \
          (01.yaml:1) too. Rename one of them.",
-            "01.yaml:1:1: NameConflict: Memcached two claims object/apps/Deployment/web/one, which is claimed by Memcached one \
+            "01.yaml:0:0: NameConflict: Memcached two claims object/apps/Deployment/web/one, which is claimed by Memcached one \
          (00.yaml:1) too. Rename one of them.",
         ]
     );

@@ -64,8 +64,7 @@ pub(super) fn drop_unmet(units: &mut [Unit], held: &Held, problems: &mut Problem
         for (index, missing) in unmet {
             for id in missing {
                 let message = message(&id, &known, held);
-                problems
-                    .push(units[index].problem(Severity::Error, Code::DependencyMissing, message).pointing(POINTER));
+                problems.push(units[index].problem(Severity::Error, Code::DependencyMissing, POINTER, message));
             }
             units[index].out = true;
         }

@@ -4,6 +4,7 @@
 
 pub mod conditions;
 pub mod load;
+pub mod servers;
 pub mod spec;
 pub mod status;
 pub mod support;

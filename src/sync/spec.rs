@@ -6,6 +6,7 @@ use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use super::servers::{DruidCluster, RedisOptions};
 use super::status::GitSyncStatus;
 
 /// One source, one path set, one target, one set of policies.
@@ -364,37 +365,6 @@ pub struct Decryption {
     pub secret_ref: SecretRef,
 }
 
-/// A Druid cluster.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct DruidCluster {
-    /// Name in `spec.druidCluster` of CRs.
-    pub cluster: String,
-    /// Router or overlord.
-    pub url: String,
-    /// Coordinator, where the router does not serve it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub coordinator_url: Option<String>,
-    /// Credentials.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub secret_ref: Option<SecretRef>,
-    /// CA certificate.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub ca_secret_ref: Option<SecretRef>,
-    /// How often state is read.
-    #[serde(default = "ten_seconds")]
-    pub interval: String,
-}
-
-/// Redis options.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct RedisOptions {
-    /// How often cluster state is read.
-    #[serde(default = "ten_seconds")]
-    pub status_interval: String,
-}
-
 /// Where status goes besides the GitSync itself.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -441,9 +411,6 @@ fn minute() -> String {
 }
 fn hour() -> String {
     "1h".to_owned()
-}
-fn ten_seconds() -> String {
-    "10s".to_owned()
 }
 fn max_deletes() -> u32 {
     20

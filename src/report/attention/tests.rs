@@ -1,3 +1,5 @@
+//! Tests of what needs a person.
+
 use super::*;
 use crate::plan::Origin;
 use crate::problem::Code;

@@ -18,7 +18,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("source", &["canonical", "problem", "revision", "sync"]),
     ("target", &["canonical", "problem", "revision", "sync", "plan", "inventory", "diff"]),
     ("report", &["canonical", "problem", "revision", "sync", "plan", "kinds", "inventory", "diff", "target"]),
-    ("telemetry", &["report"]),
+    ("telemetry", &["problem", "sync", "report"]),
     ("dashboard", &["report", "telemetry", "plan", "problem", "revision", "sync"]),
     (
         "agent",
