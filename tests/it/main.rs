@@ -1,7 +1,12 @@
 //! Every test that is not beside the code it tests, in one binary. `tests/run` runs them; CONTRIBUTING.md tells how to
 //! run one.
 
-#![expect(clippy::expect_used, clippy::panic, reason = "clippy knows test functions, not the helpers that they share")]
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "clippy knows test functions, not the helpers that they share"
+)]
 
 mod support;
 
