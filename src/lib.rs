@@ -18,6 +18,7 @@ pub mod canonical;
 pub mod problem;
 pub mod revision;
 
+pub mod schedule;
 pub mod source;
 
 pub mod sync;

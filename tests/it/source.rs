@@ -2,6 +2,8 @@
 //!
 //! Needs the programs git and sshd (Debian: git, openssh-server); a test that misses one fails and says so.
 
+#![expect(clippy::unwrap_used, reason = "clippy knows test functions, not the helpers that they share")]
+
 mod folder;
 mod local;
 mod repository;

@@ -7,6 +7,7 @@
 mod local;
 mod objects;
 mod refs;
+mod remote;
 mod store;
 
 use std::path::PathBuf;
@@ -62,6 +63,16 @@ impl Git {
         config: &super::SourceConfig,
         limits: Limits,
     ) -> Result<Self, SourceError> {
+        let credentials = &config.credentials;
+        if let Location::Http(url) = &location
+            && url.scheme() == "http"
+            && (credentials.password.is_some() || credentials.bearer_token.is_some())
+        {
+            return Err(SourceError::new(
+                reasons::URL_INVALID,
+                format!("{location} would get the credentials of source.secretRef in clear text; use https://"),
+            ));
+        }
         Ok(Self(Arc::new(Inner {
             location,
             wanted: Wanted::new(reference)?,
@@ -152,12 +163,7 @@ impl Inner {
         let clone = store::open_or_create(&self.clone)?;
         let (choice, commit) = match &self.location {
             Location::Local(path) => local::fetch(path, &clone, wanted)?,
-            Location::Http(_) | Location::Ssh { .. } => {
-                return Err(Trouble::Other(SourceError::new(
-                    reasons::SOURCE_UNAVAILABLE,
-                    format!("{} cannot be reached", self.location),
-                )));
-            }
+            Location::Http(_) | Location::Ssh { .. } => remote::fetch(self, &clone, wanted)?,
         };
         if !store::is_complete(&clone, commit) {
             return Err(Trouble::Clone(format!("commit {commit} was fetched and cannot be read")));
@@ -182,11 +188,37 @@ impl Inner {
                 let commit = local::resolve(path, id)?;
                 self.obtain(&Wanted::Commit(commit), false)
             }
-            Location::Http(_) | Location::Ssh { .. } => match Oid::from_str(id) {
-                Ok(oid) if id.len() == 40 => self.obtain(&Wanted::Commit(oid), false),
-                _ => Err(no_such(id, &self.location)),
-            },
+            Location::Http(_) | Location::Ssh { .. } => self.find_remote(id),
         }
+    }
+
+    fn find_remote(&self, id: &str) -> Result<Revision, SourceError> {
+        let digits = !id.is_empty() && id.bytes().all(|digit| digit.is_ascii_hexdigit());
+        if digits && id.len() == 40 {
+            let commit = Oid::from_str(id).map_err(|_| no_such(id, &self.location))?;
+            return self.obtain(&Wanted::Commit(commit), false);
+        }
+        let named = self.with_clone(|clone| remote::resolve(self, clone, id));
+        match named {
+            Ok(wanted) => self.obtain(&wanted, false),
+            // It may be the beginning of a commit's name: only all of them tell.
+            Err(error) if error.reason == reasons::REF_MISSING && digits && id.len() >= 4 => {
+                self.with_clone(|clone| remote::everything(self, clone))?;
+                self.find_fetched(id)?.ok_or(error)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn with_clone<T>(&self, work: impl FnOnce(&Repository) -> Result<T, Trouble>) -> Result<T, SourceError> {
+        let _writing = self.lock.write().unwrap_or_else(PoisonError::into_inner);
+        work(&store::open_or_create(&self.clone)?).map_err(|trouble| match trouble {
+            Trouble::Other(error) => error,
+            Trouble::Clone(why) => SourceError::new(
+                reasons::REPOSITORY_CORRUPT,
+                format!("the clone {} is damaged: {why}", self.clone.display()),
+            ),
+        })
     }
 
     /// A commit that is in the clone already, by its full or short name.
