@@ -38,6 +38,65 @@ pub trait World: Send + Sync {
     }
 }
 
+/// Where a sync's states go.
+pub enum Target {
+    /// A folder.
+    Dir(Box<dir::Dir>),
+    /// A cluster.
+    Kube(Box<kube::Kube>),
+}
+
+impl World for Target {
+    async fn load_inventory(&self) -> Result<Option<Inventory>, Failure> {
+        match self {
+            Self::Dir(dir) => dir.load_inventory().await,
+            Self::Kube(kube) => kube.load_inventory().await,
+        }
+    }
+
+    async fn store_inventory(&self, inventory: &Inventory) -> Result<(), Failure> {
+        match self {
+            Self::Dir(dir) => dir.store_inventory(inventory).await,
+            Self::Kube(kube) => kube.store_inventory(inventory).await,
+        }
+    }
+
+    async fn observe(&self, plan: &Plan, inventory: &Inventory) -> Observed {
+        match self {
+            Self::Dir(dir) => dir.observe(plan, inventory).await,
+            Self::Kube(kube) => kube.observe(plan, inventory).await,
+        }
+    }
+
+    async fn apply(&self, step: &Step, change: &Change) -> Result<Done, Failure> {
+        match self {
+            Self::Dir(dir) => dir.apply(step, change).await,
+            Self::Kube(kube) => kube.apply(step, change).await,
+        }
+    }
+
+    async fn delete(&self, id: &StepId, entry: &Entry, live: &Live) -> Result<(), Failure> {
+        match self {
+            Self::Dir(dir) => dir.delete(id, entry, live).await,
+            Self::Kube(kube) => kube.delete(id, entry, live).await,
+        }
+    }
+
+    async fn settle(&self, steps: &[&Step]) -> Vec<(StepId, Readiness)> {
+        match self {
+            Self::Dir(dir) => dir.settle(steps).await,
+            Self::Kube(kube) => kube.settle(steps).await,
+        }
+    }
+
+    fn finishes(&self, step: &Step) -> bool {
+        match self {
+            Self::Dir(dir) => dir.finishes(step),
+            Self::Kube(kube) => kube.finishes(step),
+        }
+    }
+}
+
 /// What an apply did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Done {

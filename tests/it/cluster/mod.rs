@@ -1,6 +1,7 @@
 //! Tests against a real Kubernetes control plane.
 
 mod apply;
+mod passes;
 mod prune;
 mod stored_inventory;
 mod sync;
