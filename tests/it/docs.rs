@@ -1,1 +1,3 @@
-//! Not written yet.
+//! What the docs promise, held against the code.
+
+mod manual;
