@@ -182,21 +182,23 @@ impl World for Dir {
             ));
         };
         let path = self.root.join(&relative);
-        if let (Op::Create, Seen::Present(_)) = (&change.op, &change.seen) {
-            let message = format!(
-                "{} is there already and is not of Windlass (it lacks the label {PART_OF}); it is left alone. Move it \
-                 away or delete it",
-                path.display()
-            );
-            return Err(Failure::new(Class::Stalled, "FileExists", message));
-        }
+        let create = change.op == Op::Create;
         let done = Done { uid: relative.clone(), fingerprint: None, readiness: Readiness::Ready, wrote: true };
         // Unrecorded after a crash: the file may be as wanted already.
         let maybe_same = change.op == Op::Update(Reason::Unrecorded);
-        let (root, mode) = (self.root.clone(), mode(step));
+        let (root, part_of, mode) = (self.root.clone(), self.part_of.clone(), mode(step));
         blocking(move || {
             let found =
                 file::read(&root, &relative).map_err(|message| Failure::new(Class::Stalled, "Obstructed", message))?;
+            // Create-only, whatever was seen before: somebody may have put it there since.
+            if create && found.as_ref().is_some_and(|found| label(&found.bytes).as_deref() != Some(part_of.as_str())) {
+                let message = format!(
+                    "{} is there already and is not of this sync (it lacks the label {PART_OF}); it is left alone. \
+                     Move it away or delete it",
+                    path.display()
+                );
+                return Err(Failure::new(Class::Stalled, "FileExists", message));
+            }
             if maybe_same && found.is_some_and(|found| found.bytes == text.as_bytes() && found.mode == mode) {
                 return Ok(Done { wrote: false, ..done });
             }

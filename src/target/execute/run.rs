@@ -3,7 +3,7 @@
 //! IO through [`World`] only. Work is bounded by steps plus edges: a step is looked up by its number, and the end of one
 //! touches only its direct dependants.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::time::Duration;
 
 use futures::future::BoxFuture;
@@ -63,7 +63,7 @@ pub(super) struct Run<'a, W, P> {
     unmet: Vec<usize>,
     phases: Vec<Phase>,
     queue: VecDeque<usize>,
-    settling: BTreeMap<usize, ()>,
+    settling: BTreeSet<usize>,
     /// Steps to be written that may still start: deletes wait for them.
     unwritten: usize,
     pruned: bool,
@@ -103,7 +103,7 @@ impl<'a, W: World, P: Fn(&StepId, &Outcome) + Send + Sync> Run<'a, W, P> {
             unmet,
             phases: vec![Phase::Blocked; plan.steps.len()],
             queue: VecDeque::new(),
-            settling: BTreeMap::new(),
+            settling: BTreeSet::new(),
             unwritten: 0,
             pruned: false,
         }
@@ -213,7 +213,7 @@ impl<'a, W: World, P: Fn(&StepId, &Outcome) + Send + Sync> Run<'a, W, P> {
             }
             Readiness::Progressing(why) => {
                 self.phases[number] = Phase::Settling;
-                self.settling.insert(number, ());
+                self.settling.insert(number);
                 self.tell(&step.id, Outcome::new(State::Progressing, reasons::PROGRESSING, why));
             }
             Readiness::Failed(why) => {
@@ -309,7 +309,7 @@ impl<'a, W: World, P: Fn(&StepId, &Outcome) + Send + Sync> Run<'a, W, P> {
             if !waiting {
                 settle = None;
             } else if settle.is_none() {
-                let steps: Vec<&'a Step> = self.settling.keys().filter_map(|number| plan.steps.get(*number)).collect();
+                let steps: Vec<&'a Step> = self.settling.iter().filter_map(|number| plan.steps.get(*number)).collect();
                 settled_count = steps.len();
                 settle = Some(Box::pin(async move { Event::Settled(world.settle(&steps).await) }));
             }
@@ -384,6 +384,7 @@ impl<'a, W: World, P: Fn(&StepId, &Outcome) + Send + Sync> Run<'a, W, P> {
     fn end(&mut self) {
         let plan = self.plan;
         self.applied.cancelled = self.limits.cancel.is_cancelled();
+        let queued: BTreeSet<usize> = self.queue.iter().copied().collect();
         for (number, step) in plan.steps.iter().enumerate() {
             match self.phases[number] {
                 Phase::Settling if !self.applied.cancelled => {
@@ -391,12 +392,9 @@ impl<'a, W: World, P: Fn(&StepId, &Outcome) + Send + Sync> Run<'a, W, P> {
                     let message = format!("not ready after {} seconds: {why}", self.limits.timeout.as_secs());
                     self.tell(&step.id, Outcome::new(State::Progressing, reasons::TIMED_OUT, message));
                 }
-                Phase::Started if self.applied.cancelled => {
-                    let started = !self.queue.contains(&number);
-                    if !started {
-                        let message = "the pass was stopped before this step was written";
-                        self.tell(&step.id, Outcome::new(State::Waiting, reasons::CANCELLED, message));
-                    }
+                Phase::Started if queued.contains(&number) => {
+                    let message = "the pass was stopped before this step was written";
+                    self.tell(&step.id, Outcome::new(State::Waiting, reasons::CANCELLED, message));
                 }
                 Phase::Blocked | Phase::Dead if self.writes(step) => self.tell_waiting(number),
                 _ => {}
