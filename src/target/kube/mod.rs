@@ -110,6 +110,8 @@ struct Memory {
 /// What a CR in the cluster says of itself.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct LiveStatus {
+    /// `metadata.uid`, which an Event about it carries.
+    pub uid: String,
     /// `metadata.generation`.
     pub generation: Option<i64>,
     /// `status`.
@@ -166,6 +168,7 @@ impl Kube {
             && self.options.own_kinds.contains(&(parts.group.to_owned(), parts.kind.to_owned()))
         {
             memory.status = Some(LiveStatus {
+                uid: object.pointer("/metadata/uid").and_then(Value::as_str).unwrap_or_default().to_owned(),
                 generation: object.pointer("/metadata/generation").and_then(Value::as_i64),
                 status: object.get("status").cloned(),
             });

@@ -159,7 +159,14 @@ async fn a_crd_and_its_objects_land_in_one_pass_and_a_missing_one_blocks_nothing
         "{:?}",
         applied.steps
     );
-    sync.delete(&crd).await.unwrap();
+    // The CRD goes by another hand, and its objects with it: that is seen, not taken as an unreadable kind.
+    let path = format!("/apis/apiextensions.k8s.io/v1/customresourcedefinitions/things.{group}");
+    sync.by_hand("DELETE", &path, "application/json", &json!({})).await.unwrap();
+    crate::support::wait::until("the kind is gone", || async {
+        let seen = sync.see(&thing).await;
+        (seen == windlass::diff::seen::Seen::Absent).then_some(())
+    })
+    .await;
     sync.kube.release_inventory().await.unwrap();
 }
 
