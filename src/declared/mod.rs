@@ -71,6 +71,37 @@ pub struct Context {
 /// All problems, sorted for people.
 pub type Problems = Vec<Problem>;
 
+/// One document of a file that is not part of a repository, as it stands.
+#[derive(Clone, Debug)]
+pub struct Loose {
+    /// Its value.
+    pub value: Value,
+    /// Number in the file, from 1.
+    pub document: u32,
+    /// Where its fields stand.
+    pub places: Places,
+}
+
+/// Reads a file that is not part of a repository: a GitSync handed to the agent.
+#[must_use]
+pub fn loose(file: &str, text: &str) -> (Vec<Loose>, Problems) {
+    let place = |fault: &yaml::Fault| {
+        Problem::error(fault.code, fault.message.clone()).in_file(file).at(fault.mark.line, fault.mark.column)
+    };
+    let parsed = match yaml::parse(text) {
+        Ok(parsed) => parsed,
+        Err(fault) => return (Vec::new(), vec![place(&fault)]),
+    };
+    let (mut documents, mut problems) = (Vec::new(), Vec::new());
+    for one in parsed {
+        match one.value {
+            Ok(value) => documents.push(Loose { value, document: one.number, places: one.places }),
+            Err(fault) => problems.push(place(&fault).in_document(one.number)),
+        }
+    }
+    (documents, problems)
+}
+
 /// Reads every document of a snapshot. The order of files does not matter, nor does what was read before.
 #[must_use]
 pub fn read(snapshot: &Snapshot, context: &Context, memo: &mut Memo) -> (Declared, Problems) {

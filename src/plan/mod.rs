@@ -50,6 +50,13 @@ pub struct Held {
 }
 
 impl Plan {
+    /// A plan that wants nothing, and says so clearly: everything owned may be deleted.
+    #[must_use]
+    pub fn empty() -> Self {
+        let (revision, held) = (Revision::default(), Held::default());
+        Self { revision, steps: Vec::new(), digest: canonical::digest([]), held }
+    }
+
     /// Finds a step.
     #[must_use]
     pub fn step(&self, id: &StepId) -> Option<&Step> {

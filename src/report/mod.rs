@@ -3,5 +3,7 @@
 //! `summary` and `view` are pure; the writers at the end do IO and nothing reads back from them.
 
 pub mod attention;
+mod ready;
+pub mod summary;
 pub mod verdict;
 pub mod view;

@@ -3,12 +3,16 @@
 //! IO. `observe` reads, `execute` writes what a [`crate::diff::Diff`] says and nothing else. Never decides what is
 //! wanted. Called by `agent`.
 
+pub mod any;
 pub mod dir;
 pub mod execute;
 pub mod kube;
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::time::Duration;
+
+pub use any::Target;
 
 use crate::diff::seen::Readiness;
 use crate::diff::{Change, Live, Observed};
@@ -36,65 +40,23 @@ pub trait World: Send + Sync {
     fn finishes(&self, _step: &Step) -> bool {
         false
     }
+    /// Whether each kind of the world is namespaced, by (group, kind); also the check that the world answers.
+    fn scopes(&self) -> impl Future<Output = Result<BTreeMap<(String, String), bool>, Failure>> + Send {
+        std::future::ready(Ok(BTreeMap::new()))
+    }
+    /// What the CRs of our own kinds say of themselves, as the last read or write showed it.
+    fn statuses(&self) -> BTreeMap<StepId, LiveStatus> {
+        BTreeMap::new()
+    }
 }
 
-/// Where a sync's states go.
-pub enum Target {
-    /// A folder.
-    Dir(Box<dir::Dir>),
-    /// A cluster.
-    Kube(Box<kube::Kube>),
-}
-
-impl World for Target {
-    async fn load_inventory(&self) -> Result<Option<Inventory>, Failure> {
-        match self {
-            Self::Dir(dir) => dir.load_inventory().await,
-            Self::Kube(kube) => kube.load_inventory().await,
-        }
-    }
-
-    async fn store_inventory(&self, inventory: &Inventory) -> Result<(), Failure> {
-        match self {
-            Self::Dir(dir) => dir.store_inventory(inventory).await,
-            Self::Kube(kube) => kube.store_inventory(inventory).await,
-        }
-    }
-
-    async fn observe(&self, plan: &Plan, inventory: &Inventory) -> Observed {
-        match self {
-            Self::Dir(dir) => dir.observe(plan, inventory).await,
-            Self::Kube(kube) => kube.observe(plan, inventory).await,
-        }
-    }
-
-    async fn apply(&self, step: &Step, change: &Change) -> Result<Done, Failure> {
-        match self {
-            Self::Dir(dir) => dir.apply(step, change).await,
-            Self::Kube(kube) => kube.apply(step, change).await,
-        }
-    }
-
-    async fn delete(&self, id: &StepId, entry: &Entry, live: &Live) -> Result<(), Failure> {
-        match self {
-            Self::Dir(dir) => dir.delete(id, entry, live).await,
-            Self::Kube(kube) => kube.delete(id, entry, live).await,
-        }
-    }
-
-    async fn settle(&self, steps: &[&Step]) -> Vec<(StepId, Readiness)> {
-        match self {
-            Self::Dir(dir) => dir.settle(steps).await,
-            Self::Kube(kube) => kube.settle(steps).await,
-        }
-    }
-
-    fn finishes(&self, step: &Step) -> bool {
-        match self {
-            Self::Dir(dir) => dir.finishes(step),
-            Self::Kube(kube) => kube.finishes(step),
-        }
-    }
+/// What a CR in the world says of itself.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct LiveStatus {
+    /// `metadata.generation`.
+    pub generation: Option<i64>,
+    /// `status`.
+    pub status: Option<serde_json::Value>,
 }
 
 /// What an apply did.

@@ -36,7 +36,7 @@ pub use crds::{CrdState, ensure_crds};
 pub use discovery::Scopes;
 pub use status::{EventNote, ObjectName, Reports, Severity};
 
-use super::{Done, Failure, World};
+use super::{Done, Failure, LiveStatus, World};
 use crate::diff::seen::Readiness;
 use crate::diff::{Change, Live, Observed};
 use crate::inventory::{Entry, Inventory};
@@ -107,17 +107,6 @@ struct Memory {
     status: Option<LiveStatus>,
 }
 
-/// What a CR in the cluster says of itself.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct LiveStatus {
-    /// `metadata.uid`, which an Event about it carries.
-    pub uid: String,
-    /// `metadata.generation`.
-    pub generation: Option<i64>,
-    /// `status`.
-    pub status: Option<Value>,
-}
-
 impl Kube {
     /// Over a client; asks nothing yet.
     #[must_use]
@@ -168,7 +157,6 @@ impl Kube {
             && self.options.own_kinds.contains(&(parts.group.to_owned(), parts.kind.to_owned()))
         {
             memory.status = Some(LiveStatus {
-                uid: object.pointer("/metadata/uid").and_then(Value::as_str).unwrap_or_default().to_owned(),
                 generation: object.pointer("/metadata/generation").and_then(Value::as_i64),
                 status: object.get("status").cloned(),
             });
@@ -213,5 +201,13 @@ impl World for Kube {
 
     fn finishes(&self, step: &Step) -> bool {
         step.id.object_parts().is_some_and(|parts| parts.group == "batch" && parts.kind == "Job")
+    }
+
+    async fn scopes(&self) -> Result<Scopes, Failure> {
+        Self::scopes(self).await
+    }
+
+    fn statuses(&self) -> BTreeMap<StepId, LiveStatus> {
+        Self::statuses(self)
     }
 }
