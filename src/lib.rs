@@ -42,4 +42,6 @@ pub mod telemetry;
 
 pub mod dashboard;
 
+pub mod agent;
+
 pub mod cli;

@@ -1,0 +1,103 @@
+//! What one sync works with: its settings made ready for use, its place in the world, and what it remembers.
+//!
+//! Made by `agent`, used by `task` and `pass`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::board::Board;
+use super::store::{Control, Store};
+use super::writer::Writer;
+use crate::declared::Memo;
+use crate::diff::compare::Rules;
+use crate::inventory::Inventory;
+use crate::plan::Plan;
+use crate::problem::Problem;
+use crate::report::summary::{Summary, Who};
+use crate::revision::Revision;
+use crate::source::Source;
+use crate::sync::conditions::{READY, find};
+use crate::sync::spec::{DriftMode, GitSyncSpec};
+use crate::telemetry::Metrics;
+
+/// Trailer of a commit message that releases a refused deletion.
+const ACKNOWLEDGE: &str = "Windlass-Acknowledge:";
+
+/// What does not change while a sync's task lives.
+pub(super) struct Bench<W> {
+    pub(super) who: Who,
+    pub(super) sync_id: String,
+    pub(super) spec: GitSyncSpec,
+    /// Annotations of the GitSync.
+    pub(super) annotations: std::collections::BTreeMap<String, String>,
+    pub(super) interval: Duration,
+    pub(super) timeout: Duration,
+    pub(super) retry_interval: Duration,
+    pub(super) source: Arc<Source>,
+    pub(super) world: W,
+    pub(super) store: Store,
+    pub(super) writer: Writer,
+    pub(super) board: Board,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) clock: fn() -> Timestamp,
+}
+
+/// What one sync remembers from pass to pass.
+#[derive(Debug, Default)]
+pub(super) struct Memory {
+    pub(super) control: Control,
+    pub(super) memo: Memo,
+    pub(super) prepared: Option<Arc<Prepared>>,
+    pub(super) inventory: Option<Inventory>,
+    pub(super) summary: Summary,
+    /// The summary in the middle of a pass.
+    pub(super) live: Option<Summary>,
+    pub(super) fetched_at: Option<Timestamp>,
+    /// The last pass ran to its end.
+    pub(super) settled: bool,
+}
+
+/// What a revision wants; kept as long as the revision stays.
+#[derive(Debug)]
+pub(super) struct Prepared {
+    pub(super) plan: Plan,
+    pub(super) problems: Vec<Problem>,
+}
+
+impl Memory {
+    pub(super) fn is_ready(&self) -> bool {
+        find(&self.summary.view.conditions, READY).is_some_and(|ready| ready.status == "True")
+    }
+}
+
+impl<W> Bench<W> {
+    /// `namespace/name`.
+    pub(super) fn label(&self) -> String {
+        format!("{}/{}", self.who.namespace, self.who.name)
+    }
+
+    /// The annotation that asks for a pass.
+    pub(super) fn requested_at(&self) -> Option<String> {
+        self.annotations.get("windlass.dev/requested-at").cloned()
+    }
+
+    /// What the user allows.
+    pub(super) fn rules(&self, revision: &Revision) -> Rules {
+        let trailers = revision.message.lines().filter_map(|line| line.trim().strip_prefix(ACKNOWLEDGE));
+        let annotated = self.annotations.get("windlass.dev/acknowledge").map(String::as_str);
+        let tokens = trailers.chain(annotated).flat_map(|text| text.split([',', ' '])).map(str::trim);
+        Rules {
+            prune: self.spec.prune,
+            budget: self.spec.budget,
+            acknowledged: tokens.filter(|token| !token.is_empty()).map(str::to_owned).collect(),
+            report_drift: self.spec.drift.mode == DriftMode::Report,
+        }
+    }
+
+    /// Whether writes are allowed now; if not, when they are.
+    pub(super) fn window(&self) -> Result<(), Option<Timestamp>> {
+        super::timing::open(&self.spec.windows, (self.clock)())
+    }
+}

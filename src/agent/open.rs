@@ -1,0 +1,214 @@
+//! Makes a sync ready to run: state folder, credentials, source, target.
+//!
+//! IO, but nothing is written to the world. Called by `agent`.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::bench::{Bench, Memory};
+use super::store::{Store, StoreError};
+use super::writer::Writer;
+use super::{Config, timing};
+use crate::kinds;
+use crate::report::summary::Who;
+use crate::source::{Credentials, Source, SourceConfig, SourceError};
+use crate::sync::spec::{GitSync, Reference};
+use crate::target::dir::Dir;
+use crate::target::kube::{Kube, Options, Reports};
+use crate::target::{Failure, Target};
+
+/// A sync about to be started.
+#[derive(Clone, Debug)]
+pub struct Wanted {
+    /// Checked; namespace and name are filled in.
+    pub sync: GitSync,
+    /// Its state folder.
+    pub folder: PathBuf,
+    /// Folder with the files of its Secret, if it has one on this machine.
+    pub secrets: Option<PathBuf>,
+    /// Whether it is a CR in the cluster (its status is then written there).
+    pub in_cluster: bool,
+}
+
+impl Wanted {
+    /// Namespace.
+    #[must_use]
+    pub fn namespace(&self) -> &str {
+        self.sync.metadata.namespace.as_deref().unwrap_or(crate::sync::DEFAULT_NAMESPACE)
+    }
+
+    /// Name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.sync.metadata.name.as_deref().unwrap_or_default()
+    }
+}
+
+/// Why a sync cannot be started.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Its state folder.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Its source.
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    /// Its target.
+    #[error(transparent)]
+    Target(#[from] Failure),
+    /// Its Secret.
+    #[error("cannot read the Secret {name} of sync {sync}: {why}")]
+    Secret {
+        /// Name of the Secret.
+        name: String,
+        /// `namespace/name`.
+        sync: String,
+        /// What is wrong and what to do.
+        why: String,
+    },
+    /// A duration or window.
+    #[error("cannot start sync {0}: {1}")]
+    Spec(String, String),
+}
+
+/// Opens a sync.
+pub(super) async fn open(config: &Config, wanted: &Wanted) -> Result<(Bench<Target>, Memory), OpenError> {
+    let (namespace, name) = (wanted.namespace().to_owned(), wanted.name().to_owned());
+    let spec = wanted.sync.spec.clone();
+    let store = Store::open(&wanted.folder)?;
+    let saved = store.load()?;
+    let credentials = credentials(config, wanted).await?;
+    let source = Source::open(SourceConfig {
+        url: spec.source.url.clone(),
+        reference: spec.source.reference.clone(),
+        paths: spec.source.paths.clone(),
+        clone: wanted.folder.join("clone.git"),
+        credentials,
+        ..SourceConfig::default()
+    })?;
+    let (world, cluster) = target(config, wanted, &namespace, &name).await?;
+    let writer = match &config.cluster {
+        Some(cluster) if world.is_kube() => {
+            let manager = crate::sync::field_manager(&crate::sync::id(&namespace, &name));
+            Writer::cluster(Reports::new(cluster.client.clone(), &manager), wanted.in_cluster, &wanted.sync)
+        }
+        _ => Writer::Nowhere,
+    };
+    let time = |text: &str| timing::duration(text).map_err(|why| OpenError::Spec(format!("{namespace}/{name}"), why));
+    let bench = Bench {
+        sync_id: crate::sync::id(&namespace, &name),
+        interval: time(&spec.source.interval)?.max(Duration::from_secs(1)),
+        timeout: time(&spec.timeout)?,
+        retry_interval: time(&spec.retry_interval)?,
+        who: Who {
+            generation: wanted.sync.metadata.generation,
+            cluster: spec.cluster.clone().unwrap_or(cluster),
+            source: spec.source.url.clone(),
+            following: following(spec.source.reference.as_ref()),
+            namespace,
+            name,
+        },
+        annotations: wanted.sync.metadata.annotations.clone().unwrap_or_default(),
+        spec,
+        source: Arc::new(source),
+        world,
+        store,
+        writer,
+        board: config.board.clone(),
+        metrics: Arc::clone(&config.metrics),
+        clock: config.clock,
+    };
+    let mut summary = crate::report::summary::restored(saved.summary);
+    if wanted.in_cluster
+        && let Some(status) = &wanted.sync.status
+    {
+        summary.status.clone_from(status);
+    }
+    let memory = Memory { control: saved.control, summary, ..Memory::default() };
+    Ok((bench, memory))
+}
+
+async fn target(config: &Config, wanted: &Wanted, namespace: &str, name: &str) -> Result<(Target, String), OpenError> {
+    let spec = &wanted.sync.spec;
+    if let Some(directory) = spec.target.as_ref().and_then(|target| target.directory.as_ref()) {
+        let dir = Dir::new(Path::new(&directory.path), &wanted.folder, namespace, name, &spec.source.url);
+        return Ok((Target::Dir(Box::new(dir)), String::new()));
+    }
+    let Some(cluster) = &config.cluster else {
+        let why = "its target is a Kubernetes cluster, and there is no connection to one".to_owned();
+        return Err(OpenError::Spec(format!("{namespace}/{name}"), why));
+    };
+    let mut options = Options::new(namespace, name, &spec.source.url);
+    options.adoption = spec.adoption;
+    options.own_kinds = kinds::FAMILIES
+        .iter()
+        .flat_map(|family| family.kinds)
+        .map(|kind| (kind.group.to_owned(), kind.kind.to_owned()))
+        .collect();
+    let world = Target::Kube(Box::new(Kube::new(cluster.client.clone(), options)));
+    Ok((world, config.cluster_name.clone()))
+}
+
+fn following(reference: Option<&Reference>) -> String {
+    let Some(Reference { branch, tag, semver, commit }) = reference else { return String::new() };
+    [branch, tag, semver, commit].into_iter().flatten().next().cloned().unwrap_or_default()
+}
+
+/// What the Secret holds: files of a folder on this machine, else the Secret in the sync's namespace.
+async fn credentials(config: &Config, wanted: &Wanted) -> Result<Credentials, OpenError> {
+    let reference = wanted.sync.spec.source.secret_ref.as_ref();
+    let problem = |name: &str, why: String| OpenError::Secret {
+        name: name.to_owned(),
+        sync: format!("{}/{}", wanted.namespace(), wanted.name()),
+        why,
+    };
+    let mut values = std::collections::BTreeMap::new();
+    match (&wanted.secrets, reference, &config.cluster) {
+        (Some(folder), reference, _) => {
+            let name = reference.map_or("source", |reference| reference.name.as_str());
+            for key in KEYS {
+                let path = folder.join(key);
+                match std::fs::read(&path) {
+                    Ok(bytes) => _ = values.insert((*key).to_owned(), bytes),
+                    Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                    Err(error) => return Err(problem(name, format!("{}: {error}", path.display()))),
+                }
+            }
+            if values.is_empty() {
+                let why = format!("the folder {} holds none of the files {}", folder.display(), KEYS.join(", "));
+                return Err(problem(name, why));
+            }
+        }
+        (None, Some(reference), Some(cluster)) => {
+            let reports = Reports::new(cluster.client.clone(), "windlass");
+            let read = reports.read_secret(wanted.namespace(), &reference.name).await;
+            values = read.map_err(|failure| problem(&reference.name, failure.message))?;
+        }
+        (None, Some(reference), None) => {
+            let why = format!("give --secrets DIR with a folder {} in it", reference.name);
+            return Err(problem(&reference.name, why));
+        }
+        (None, None, _) => return Ok(Credentials::default()),
+    }
+    let name = reference.map_or("source", |reference| reference.name.as_str());
+    let mut take = |key: &str| -> Result<Option<String>, OpenError> {
+        let Some(bytes) = values.remove(key) else { return Ok(None) };
+        let text = String::from_utf8(bytes).map_err(|_| problem(name, format!("{key} is not text")))?;
+        // An editor's last line break is not part of a password; keys and certificates keep theirs.
+        let line = matches!(key, "username" | "password" | "bearerToken" | "passphrase");
+        Ok(Some(if line { text.trim_end_matches(['\r', '\n']).to_owned() } else { text }))
+    };
+    Ok(Credentials {
+        username: take("username")?,
+        password: take("password")?,
+        bearer_token: take("bearerToken")?,
+        identity: take("identity")?,
+        passphrase: take("passphrase")?,
+        known_hosts: take("known_hosts")?,
+        ca: take("ca.crt")?,
+    })
+}
+
+/// Keys of a source's Secret.
+const KEYS: &[&str] = &["username", "password", "bearerToken", "identity", "passphrase", "known_hosts", "ca.crt"];

@@ -1,0 +1,261 @@
+//! The state folder of one sync: what survives the agent, and the requests that reach it.
+//!
+//! IO. `status.json` is written whole and renamed into place; a lock keeps a second agent out. Holds no secret value.
+//! Called by `agent`; `cli` reads states and leaves requests through it.
+
+use std::fs::{self, File, TryLockError};
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::report::summary::Summary;
+
+/// What is kept between two lives of the agent.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Saved {
+    /// The last summary.
+    pub summary: Summary,
+    /// What people asked for and did not take back.
+    pub control: Control,
+}
+
+/// What people asked for and did not take back.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Control {
+    /// Paused by `windlass suspend`.
+    pub suspended: bool,
+    /// The commit that `windlass sync --revision` holds the sync at.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pinned: Option<String>,
+}
+
+/// What a person asks of a running agent.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", tag = "verb")]
+pub enum Request {
+    /// A pass now; at this commit and no other until the next `sync` without one.
+    Sync {
+        /// Commit.
+        #[serde(default)]
+        revision: Option<String>,
+    },
+    /// No passes until `Resume`.
+    Suspend,
+    /// Passes again.
+    Resume,
+}
+
+impl Control {
+    /// What a request makes of it.
+    pub fn take(&mut self, request: Request) {
+        match request {
+            Request::Sync { revision } => self.pinned = revision,
+            Request::Suspend => self.suspended = true,
+            Request::Resume => self.suspended = false,
+        }
+    }
+}
+
+/// Why the state folder cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// Another process holds it.
+    #[error("the state folder {} is in use by another agent; stop that one, or give this one its own with --state", .0.display())]
+    Locked(PathBuf),
+    /// It cannot be read or written.
+    #[error("cannot {doing} {}: {source}", path.display())]
+    Io {
+        /// What was being done.
+        doing: &'static str,
+        /// To what.
+        path: PathBuf,
+        /// What is wrong.
+        source: io::Error,
+    },
+    /// It holds something else than expected.
+    #[error("cannot read {}: {source}; if it was edited by hand, remove it: it will be made anew", path.display())]
+    Json {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong.
+        source: serde_json::Error,
+    },
+}
+
+/// The state folder of one sync, held by this process.
+#[derive(Debug)]
+pub struct Store {
+    folder: PathBuf,
+    // Held as long as the store lives; the operating system lets go of it even after a crash.
+    _lock: File,
+}
+
+impl Store {
+    /// Makes the folder if needed and takes its lock.
+    ///
+    /// # Errors
+    /// If another agent holds it, or it cannot be written.
+    pub fn open(folder: &Path) -> Result<Self, StoreError> {
+        let requests = folder.join("requests");
+        make_private(&requests)?;
+        let path = folder.join("lock");
+        let lock = File::create(&path).map_err(|source| io_error("make", &path, source))?;
+        match lock.try_lock() {
+            Ok(()) => Ok(Self { folder: folder.to_owned(), _lock: lock }),
+            Err(TryLockError::WouldBlock) => Err(StoreError::Locked(folder.to_owned())),
+            Err(TryLockError::Error(source)) => Err(io_error("lock", &path, source)),
+        }
+    }
+
+    /// The folder.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Reads what an earlier life left; nothing if there was none.
+    ///
+    /// # Errors
+    /// If the file is there and cannot be read.
+    pub fn load(&self) -> Result<Saved, StoreError> {
+        Ok(peek(&self.folder)?.unwrap_or_default())
+    }
+
+    /// Stores, all or nothing.
+    ///
+    /// # Errors
+    /// If the folder cannot be written.
+    pub fn save(&self, saved: &Saved) -> Result<(), StoreError> {
+        let path = self.folder.join("status.json");
+        let text = serde_json::to_vec(saved).map_err(|source| StoreError::Json { path: path.clone(), source })?;
+        write_whole(&path, &text)
+    }
+
+    /// Takes what people asked for since the last time, oldest first. A request that cannot be read is dropped and named.
+    ///
+    /// # Errors
+    /// If the folder cannot be read.
+    pub fn requests(&self) -> Result<Vec<Request>, StoreError> {
+        let folder = self.folder.join("requests");
+        let read = fs::read_dir(&folder).map_err(|source| io_error("read", &folder, source))?;
+        let mut paths: Vec<PathBuf> = read
+            .filter_map(|entry| Some(entry.ok()?.path()))
+            .filter(|path| path.extension().is_some_and(|extension| extension == "json"))
+            .collect();
+        paths.sort();
+        let mut requests = Vec::with_capacity(paths.len());
+        for path in paths {
+            let bytes = fs::read(&path).map_err(|source| io_error("read", &path, source))?;
+            fs::remove_file(&path).map_err(|source| io_error("remove", &path, source))?;
+            match serde_json::from_slice(&bytes) {
+                Ok(request) => requests.push(request),
+                Err(error) => {
+                    tracing::warn!(path = %path.display(), %error, "a request cannot be read and was dropped")
+                }
+            }
+        }
+        Ok(requests)
+    }
+}
+
+/// Reads a state folder without holding it; none if no agent ever worked there.
+///
+/// # Errors
+/// If the file is there and cannot be read.
+pub fn peek(folder: &Path) -> Result<Option<Saved>, StoreError> {
+    let path = folder.join("status.json");
+    match fs::read(&path) {
+        Ok(bytes) => {
+            let saved: Saved = serde_json::from_slice(&bytes).map_err(|source| StoreError::Json { path, source })?;
+            Ok(Some(Saved { summary: crate::report::summary::restored(saved.summary), control: saved.control }))
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(io_error("read", &path, source)),
+    }
+}
+
+/// Leaves a request for the agent that holds the folder, or for the next one. True if one is running now.
+///
+/// # Errors
+/// If the folder cannot be written.
+pub fn leave(folder: &Path, request: &Request, now: jiff::Timestamp) -> Result<bool, StoreError> {
+    let requests = folder.join("requests");
+    make_private(&requests)?;
+    let path = requests.join(format!("{:020}-{}.json", now.as_nanosecond(), std::process::id()));
+    let text = serde_json::to_vec(request).map_err(|source| StoreError::Json { path: path.clone(), source })?;
+    write_whole(&path, &text)?;
+    Ok(is_held(folder))
+}
+
+/// Whether an agent holds the folder.
+#[must_use]
+pub fn is_held(folder: &Path) -> bool {
+    let Ok(lock) = File::open(folder.join("lock")) else { return false };
+    matches!(lock.try_lock(), Err(TryLockError::WouldBlock))
+}
+
+fn make_private(folder: &Path) -> Result<(), StoreError> {
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(folder).map_err(|source| io_error("make", folder, source))
+}
+
+fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
+    let folder = path.parent().unwrap_or(path);
+    let mut file = tempfile::NamedTempFile::new_in(folder).map_err(|source| io_error("write", path, source))?;
+    file.write_all(bytes).map_err(|source| io_error("write", path, source))?;
+    file.persist(path).map_err(|error| io_error("write", path, error.error))?;
+    Ok(())
+}
+
+fn io_error(doing: &'static str, path: &Path, source: io::Error) -> StoreError {
+    StoreError::Io { doing, path: path.to_owned(), source }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_second_agent_is_kept_out_and_told_what_to_do() {
+        let folder = tempfile::tempdir().unwrap();
+        let first = Store::open(folder.path()).unwrap();
+        let second = Store::open(folder.path()).unwrap_err();
+        assert!(second.to_string().contains("is in use by another agent"), "{second}");
+        assert!(is_held(folder.path()));
+        drop(first);
+        assert!(!is_held(folder.path()));
+        Store::open(folder.path()).unwrap();
+    }
+
+    #[test]
+    fn requests_are_taken_once_and_in_order() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).unwrap();
+        let at = |second| jiff::Timestamp::from_second(second).unwrap();
+        assert!(leave(folder.path(), &Request::Suspend, at(2)).unwrap());
+        leave(folder.path(), &Request::Sync { revision: Some("abc".to_owned()) }, at(1)).unwrap();
+        let mut control = Control::default();
+        let requests = store.requests().unwrap();
+        assert_eq!(requests, [Request::Sync { revision: Some("abc".to_owned()) }, Request::Suspend]);
+        requests.into_iter().for_each(|request| control.take(request));
+        assert_eq!(control, Control { suspended: true, pinned: Some("abc".to_owned()) });
+        assert_eq!(store.requests().unwrap(), []);
+    }
+
+    #[test]
+    fn what_was_saved_is_there_in_the_next_life() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut saved = Saved::default();
+        saved.summary.view.name = "platform".to_owned();
+        saved.control.suspended = true;
+        assert_eq!(peek(folder.path()).unwrap(), None);
+        Store::open(folder.path()).unwrap().save(&saved).unwrap();
+        assert_eq!(Store::open(folder.path()).unwrap().load().unwrap(), saved);
+    }
+}
