@@ -3,9 +3,25 @@
 //! Calls `agent` and the rooms before it; called by `main` alone. Exit codes: 0 good, 1 differences, problems or not
 //! ready, 2 could not run or usage.
 
+mod agent;
+mod clock;
+mod cluster;
 mod completions;
+mod control;
 mod crds;
+mod demo;
+mod gitsync;
 mod install;
+mod inventory;
+mod logs;
+mod once;
+mod read;
+mod render;
+mod signals;
+mod state;
+mod status;
+mod style;
+mod validate;
 
 use std::process::ExitCode;
 
@@ -36,6 +52,15 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Demo(demo::Args),
+    Agent(Box<agent::Args>),
+    Render(render::Args),
+    Validate(validate::Args),
+    Status(status::Args),
+    Sync(control::SyncArgs),
+    Suspend(control::SuspendArgs),
+    Resume(control::ResumeArgs),
+    Inventory(inventory::Args),
     Crds(crds::Args),
     Install(install::Args),
     Completions(completions::Args),
@@ -53,6 +78,15 @@ pub fn main() -> ExitCode {
         }
     };
     let result = match cli.command {
+        Command::Demo(args) => block_on(demo::run(args)),
+        Command::Agent(args) => block_on(agent::run(*args)),
+        Command::Render(args) => block_on(render::run(&args)),
+        Command::Validate(args) => block_on(validate::run(&args)),
+        Command::Status(args) => block_on(status::run(args)),
+        Command::Sync(args) => block_on(control::sync(args)),
+        Command::Suspend(args) => block_on(control::suspend(args)),
+        Command::Resume(args) => block_on(control::resume(args)),
+        Command::Inventory(args) => block_on(inventory::run(args)),
         Command::Crds(args) => crds::run(&args),
         Command::Install(args) => install::run(&args),
         Command::Completions(args) => completions::run(&args),
@@ -74,4 +108,24 @@ fn is_closed_pipe(error: &anyhow::Error) -> bool {
         .chain()
         .filter_map(|cause| cause.downcast_ref::<std::io::Error>())
         .any(|io| io.kind() == std::io::ErrorKind::BrokenPipe)
+}
+
+/// Runs a command that waits. Threads that are left behind by a blocking call do not hold the program.
+fn block_on(command: impl Future<Output = anyhow::Result<Exit>>) -> anyhow::Result<Exit> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let done = runtime.block_on(command);
+    runtime.shutdown_timeout(std::time::Duration::from_secs(1));
+    done
+}
+
+/// The environment is read here and nowhere else.
+#[expect(clippy::disallowed_methods, reason = "the edge of the program is where the environment is read")]
+fn env(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+/// Chooses the cryptography that every TLS connection of this program uses.
+fn crypto() {
+    // An error means that it was chosen before.
+    _ = rustls::crypto::ring::default_provider().install_default();
 }
