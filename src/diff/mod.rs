@@ -87,3 +87,6 @@ impl Op {
         matches!(self, Self::Create | Self::Update(_) | Self::Delete)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,220 @@
+use std::sync::Arc;
+
+use super::guard::{reasons, token};
+use super::*;
+use crate::inventory::{Entry, Inventory};
+use crate::plan::{Held, Origin, Plan, Step, Want};
+use crate::revision::Revision;
+
+fn id(name: &str) -> StepId {
+    StepId::object("", "ConfigMap", Some("web"), name)
+}
+
+fn step(name: &str) -> Step {
+    Step::new(id(name), Arc::new(Origin::default()), None, Want::Object(serde_json::json!({ "data": { "v": name } })))
+}
+
+fn plan(steps: Vec<Step>) -> Plan {
+    Plan { revision: Revision::default(), steps, digest: String::new(), held: Held::default() }
+}
+
+fn entry(path: &str) -> Entry {
+    Entry { uid: Some("u".into()), path: path.into(), document: 1, ..Entry::default() }
+}
+
+fn live() -> Live {
+    Live { uid: "u".into(), content_hash: Some(step("a").hash), ours: true, ..Live::default() }
+}
+
+fn rules() -> Rules {
+    Rules { prune: true, ..Rules::default() }
+}
+
+/// Compares one wanted step `a`.
+fn wanted(seen: Seen, entry: Option<Entry>, rules: &Rules) -> Op {
+    let mut inventory = Inventory::default();
+    inventory.entries.extend(entry.map(|entry| (id("a"), entry)));
+    let observed = Observed::from([(id("a"), seen)]);
+    diff(&plan(vec![step("a")]), &observed, &inventory, rules).changes()[&id("a")].op.clone()
+}
+
+/// Compares unwanted entries, each present and ours unless `seen` says otherwise.
+fn unwanted(entries: &[(StepId, Entry)], seen: &[(StepId, Seen)], held: Held, rules: &Rules) -> Diff {
+    let mut inventory = Inventory::default();
+    inventory.entries.extend(entries.iter().cloned());
+    let mut observed: Observed = entries.iter().map(|(id, _)| (id.clone(), Seen::Present(live()))).collect();
+    observed.extend(seen.iter().cloned());
+    diff(&Plan { held, ..plan(Vec::new()) }, &observed, &inventory, rules)
+}
+
+fn reason(op: &Op) -> &'static str {
+    match op {
+        Op::Refuse(refusal) => refusal.reason,
+        other => panic!("not refused: {other:?}"),
+    }
+}
+
+#[test]
+fn a_wanted_step_is_compared_with_what_was_seen() {
+    let kept = Some(entry("a.yaml"));
+    let seen = |change: &dyn Fn(&mut Live)| {
+        let mut live = live();
+        change(&mut live);
+        Seen::Present(live)
+    };
+    let report = Rules { report_drift: true, ..rules() };
+    assert_eq!(wanted(Seen::Absent, None, &rules()), Op::Create);
+    assert_eq!(wanted(seen(&|_| ()), kept.clone(), &rules()), Op::Keep);
+    assert_eq!(wanted(seen(&|_| ()), None, &rules()), Op::Update(Reason::Unrecorded));
+    assert_eq!(wanted(seen(&|live| live.uid = "v".into()), kept.clone(), &rules()), Op::Update(Reason::Unrecorded));
+    assert_eq!(
+        wanted(seen(&|live| live.content_hash = Some("x".into())), kept.clone(), &report),
+        Op::Update(Reason::Changed)
+    );
+    assert_eq!(
+        wanted(seen(&|live| live.fingerprint = Some("x".into())), kept.clone(), &rules()),
+        Op::Update(Reason::Drifted)
+    );
+    assert_eq!(wanted(seen(&|live| live.ours = false), kept.clone(), &rules()), Op::Update(Reason::Drifted));
+    assert_eq!(wanted(seen(&|live| live.ours = false), None, &rules()), Op::Create);
+    assert_eq!(
+        reason(&wanted(seen(&|live| live.fingerprint = Some("x".into())), kept.clone(), &report)),
+        reasons::DRIFTED
+    );
+    assert_eq!(reason(&wanted(Seen::Absent, kept.clone(), &report)), reasons::DRIFTED);
+    assert_eq!(reason(&wanted(Seen::Unknown("x".into()), kept.clone(), &rules())), reasons::UNREADABLE);
+    assert_eq!(reason(&wanted(seen(&|live| live.terminating = true), kept.clone(), &rules())), reasons::TERMINATING);
+    let foreign = seen(&|live| live.other_owner = Some("another".into()));
+    assert_eq!(reason(&wanted(foreign, kept, &rules())), reasons::FOREIGN_OWNER);
+    let done = Entry { done: Some(step("a").hash), ..entry("a.yaml") };
+    assert_eq!(wanted(Seen::Absent, Some(done), &rules()), Op::Keep);
+    let done_before = Entry { done: Some("older".into()), ..entry("a.yaml") };
+    assert_eq!(wanted(Seen::Absent, Some(done_before), &rules()), Op::Create);
+}
+
+#[test]
+fn hand_edits_stay_where_the_document_says_so() {
+    let mut wanted = step("a");
+    wanted.policy.ignore_drift = true;
+    let mut inventory = Inventory::default();
+    inventory.entries.insert(id("a"), entry("a.yaml"));
+    let edited = Seen::Present(Live { fingerprint: Some("x".into()), ..live() });
+    let diff = diff(&plan(vec![wanted]), &Observed::from([(id("a"), edited)]), &inventory, &rules());
+    assert_eq!(diff.changes()[&id("a")].op, Op::Keep);
+    assert!(diff.is_quiet());
+}
+
+#[test]
+fn a_step_that_nobody_read_is_not_touched() {
+    let diff = diff(&plan(vec![step("a")]), &Observed::new(), &Inventory::default(), &rules());
+    assert_eq!(reason(&diff.changes()[&id("a")].op), reasons::UNREADABLE);
+}
+
+#[test]
+fn an_unwanted_entry_is_deleted_only_on_every_proof() {
+    let one = |seen: Seen| {
+        let entries = [(id("a"), entry("a.yaml"))];
+        unwanted(&entries, &[(id("a"), seen)], Held::default(), &rules()).changes()[&id("a")].op.clone()
+    };
+    assert_eq!(one(Seen::Present(live())), Op::Delete);
+    assert_eq!(one(Seen::Absent), Op::Forget);
+    assert_eq!(reason(&one(Seen::Unknown("x".into()))), reasons::UNREADABLE);
+    assert_eq!(reason(&one(Seen::Present(Live { ours: false, ..live() }))), reasons::NOT_OURS);
+    assert_eq!(one(Seen::Present(Live { ours: false, uid: "v".into(), ..live() })), Op::Forget);
+    let foreign = Live { other_owner: Some("another".into()), ..live() };
+    assert_eq!(reason(&one(Seen::Present(foreign))), reasons::FOREIGN_OWNER);
+    assert_eq!(reason(&one(Seen::Present(Live { takes_data: true, ..live() }))), reasons::PROTECTED_KIND);
+}
+
+#[test]
+fn what_the_revision_does_not_clearly_say_is_held() {
+    let owner = StepId::object("x.dev", "Cluster", Some("web"), "c");
+    let middle = StepId::object("x.dev", "Kernel", Some("web"), "k");
+    let entries = [
+        (owner.clone(), entry("a.yaml")),
+        (middle.clone(), Entry { owner: Some(owner.clone()), ..entry("a.yaml") }),
+        (id("leaf"), Entry { owner: Some(middle), ..entry("a.yaml") }),
+    ];
+    let op = |held: Held| unwanted(&entries, &[], held, &rules()).changes()[&id("leaf")].op.clone();
+    let paths = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+    assert_eq!(op(Held::default()), Op::Delete);
+    assert_eq!(reason(&op(Held { paths: paths(&["a.yaml"]), ..Held::default() })), reasons::HELD_FILE);
+    assert_eq!(reason(&op(Held { owners: [owner].into(), ..Held::default() })), reasons::HELD_DOCUMENT);
+    assert_eq!(reason(&op(Held { paths: paths(&["b.yaml"]), ..Held::default() })), reasons::HELD_MOVED);
+    let there = Held { paths: paths(&["b.yaml"]), present: paths(&["a.yaml", "b.yaml"]), ..Held::default() };
+    assert_eq!(op(there), Op::Delete);
+    assert_eq!(reason(&op(Held { empty: true, ..Held::default() })), reasons::HELD_EMPTY);
+}
+
+#[test]
+fn what_the_user_keeps_is_kept_with_its_entry() {
+    let keep = [(id("a"), Entry { keep: true, ..entry("a.yaml") })];
+    assert_eq!(unwanted(&keep, &[], Held::default(), &rules()).changes()[&id("a")].op, Op::Keep);
+    let entries = [(id("a"), entry("a.yaml"))];
+    let off = Rules { prune: false, ..rules() };
+    assert_eq!(unwanted(&entries, &[], Held::default(), &off).changes()[&id("a")].op, Op::Keep);
+}
+
+fn documents(count: usize) -> Vec<(StepId, Entry)> {
+    (0..count).map(|number| (id(&format!("n{number:03}")), entry("a.yaml"))).collect()
+}
+
+#[test]
+fn the_budget_counts_documents_and_its_token_releases_exactly_the_list() {
+    let entries = documents(21);
+    let refused = unwanted(&entries, &[], Held::default(), &rules());
+    assert!(refused.is_quiet());
+    let ids: Vec<&StepId> = entries.iter().map(|(id, _)| id).collect();
+    let token = token(&ids);
+    let Op::Refuse(refusal) = &refused.changes()[&id("n000")].op else { panic!("not refused") };
+    assert_eq!(refusal.reason, reasons::DELETE_BUDGET);
+    assert!(refusal.message.contains(&format!("Windlass-Acknowledge: {token}")), "{}", refusal.message);
+    let told = Rules { acknowledged: vec![token], ..rules() };
+    let released = unwanted(&entries, &[], Held::default(), &told);
+    assert!(released.changes().values().all(|change| change.op == Op::Delete));
+    assert!(unwanted(&documents(22), &[], Held::default(), &told).is_quiet(), "another list needs another token");
+}
+
+#[test]
+fn a_cr_with_many_objects_is_one_document() {
+    let owner = StepId::object("x.dev", "Cluster", Some("web"), "c");
+    let mut entries = documents(0);
+    entries.push((owner.clone(), entry("a.yaml")));
+    entries.extend((0..35).map(|n| (id(&format!("n{n}")), Entry { owner: Some(owner.clone()), ..entry("a.yaml") })));
+    let diff = unwanted(&entries, &[], Held::default(), &rules());
+    assert!(diff.changes().values().all(|change| change.op == Op::Delete));
+}
+
+#[test]
+fn the_percentage_counts_from_ten_documents_up() {
+    let whole = |count| unwanted(&documents(count), &[], Held::default(), &rules()).is_quiet();
+    assert!(!whole(9), "nine of nine go");
+    assert!(whole(10), "ten of ten are over half");
+}
+
+#[test]
+fn a_delete_decided_before_a_crash_is_finished_whatever_is_left_of_the_list() {
+    let mut entries = documents(21);
+    for (_, entry) in &mut entries {
+        entry.deleting = true;
+    }
+    let diff = unwanted(&entries, &[], Held::default(), &rules());
+    assert!(diff.changes().values().all(|change| change.op == Op::Delete));
+}
+
+#[test]
+fn protected_kinds_wait_while_their_neighbours_go() {
+    let namespace = StepId::object("", "Namespace", None, "web");
+    let entries = [(namespace.clone(), entry("a.yaml")), (id("a"), entry("a.yaml"))];
+    let diff = unwanted(&entries, &[], Held::default(), &rules());
+    assert_eq!(reason(&diff.changes()[&namespace].op), reasons::PROTECTED_KIND);
+    assert_eq!(diff.changes()[&id("a")].op, Op::Delete);
+    let told = Rules { acknowledged: vec![token(&[&namespace])], ..rules() };
+    assert_eq!(unwanted(&entries, &[], Held::default(), &told).changes()[&namespace].op, Op::Delete);
+}
+
+#[test]
+fn every_refusal_is_of_the_closed_set() {
+    let mut seen = std::collections::BTreeSet::new();
+    assert!(reasons::ALL.iter().all(|reason| seen.insert(reason)), "a reason stands there twice");
+}
