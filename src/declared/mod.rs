@@ -6,10 +6,10 @@ mod annotations;
 mod builtin;
 mod file;
 mod gather;
-mod ignored;
 mod memo;
 mod metadata;
 mod names;
+mod nodes;
 pub mod places;
 mod rendered;
 mod scalar;
@@ -25,7 +25,6 @@ use serde_json::Value;
 pub use self::memo::Memo;
 pub use self::places::Places;
 
-use self::ignored::Ignored;
 use self::rendered::Folders;
 use crate::plan::{Held, Origin, StepId};
 use crate::problem::{Code, Problem, Severity};
@@ -108,17 +107,17 @@ pub fn read(snapshot: &Snapshot, context: &Context, memo: &mut Memo) -> (Declare
     let mut declared = Declared { revision: snapshot.revision.clone(), ..Declared::default() };
     let mut problems = snapshot.problems.clone();
     declared.held.present = snapshot.files.keys().cloned().collect();
-    let ignored = Ignored::read(snapshot, &mut problems);
-    let folders = Folders::find(snapshot, |path| ignored.matches(path));
+    // What `.windlassignore` names is not in the snapshot.
+    let folders = Folders::find(snapshot);
     problems.extend(folders.problems());
     let mut files = Vec::new();
     let mut pass = memo.pass();
     for (path, file) in &snapshot.files {
         let Content::Read(bytes) = &file.content else { continue };
-        if !file::is_document(path) || ignored.matches(path) {
+        if !file::is_document(path) {
             continue;
         }
-        if ignored.unsure(path) || folders.hold(path) {
+        if folders.hold(path) {
             declared.held.paths.insert(path.clone());
             continue;
         }
@@ -145,7 +144,7 @@ const NOTHING: &str = "the revision declares nothing: no .yaml, .yml or .json fi
 /// Protects what a file with an error used to declare.
 fn hold(problems: &[Problem], held: &mut Held) {
     for problem in problems.iter().filter(|problem| problem.severity == Severity::Error) {
-        // A path that is not in the revision is no file, but it says that something may be missing.
+        // Without a file (the source as a whole), the empty path still says that something may be missing.
         held.paths.insert(problem.file.clone().unwrap_or_default());
     }
 }

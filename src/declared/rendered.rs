@@ -17,12 +17,12 @@ pub(super) const KUSTOMIZATION_KIND: &str = "Windlass does not build kustomizati
 pub(super) struct Folders(BTreeMap<String, String>);
 
 impl Folders {
-    /// Looks at the names of files alone; `ignored` are the paths that do not count.
-    pub(super) fn find(snapshot: &Snapshot, ignored: impl Fn(&str) -> bool) -> Self {
+    /// Looks at the names of files alone.
+    pub(super) fn find(snapshot: &Snapshot) -> Self {
         let mut folders = BTreeMap::new();
         for path in snapshot.files.keys() {
             let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
-            if is_marker(name) && !ignored(path) {
+            if is_marker(name) {
                 folders.entry(folder.to_owned()).or_insert_with(|| path.clone());
             }
         }

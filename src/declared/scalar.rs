@@ -1,7 +1,7 @@
 //! What an unquoted word in a YAML file means: text, number, boolean or null.
 //!
 //! Pure; knows no YAML crate. Follows kubectl's reader (go-yaml 2 and then JSON) to the letter but for one thing: YAML
-//! 1.1's other booleans (`yes`, `on`, `y`) stay text, which `yaml` reports. `tests/it/golden/scalars.yaml` holds this
+//! 1.1's other booleans (`yes`, `on`, `y`) stay text, which `yaml` reports. `tests/it/scalars.rs` holds this
 //! against the real kubectl. Called by `yaml`.
 
 use serde_json::{Number, Value};

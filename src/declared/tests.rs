@@ -104,6 +104,23 @@ fn a_path_that_the_source_could_not_read_protects_what_it_declared() {
     assert!(declared.held.paths.contains("big.yaml") && declared.held.paths.len() == 2);
 }
 
+#[test]
+fn ten_thousand_documents_of_a_file_are_read_in_time_that_grows_with_them() {
+    let text = |count: usize| {
+        (0..count).map(|n| format!("---\n{}", MAP.replace("name: a", &format!("name: a{n}")))).collect::<String>()
+    };
+    let time = |count: usize| {
+        let text = text(count);
+        let start = std::time::Instant::now();
+        assert_eq!(read_fresh(&[("a.yaml", &text)]).0.documents.len(), count);
+        start.elapsed()
+    };
+    // Quadratic reading would take 100 times as long for 10 times as much.
+    let (small, large) = (time(1_000), time(10_000));
+    assert!(large < small * 40, "1,000: {small:?}, 10,000: {large:?}");
+    println!("1,000: {small:?}, 10,000: {large:?}");
+}
+
 proptest::proptest! {
     #[test]
     fn no_bytes_make_it_panic(bytes in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..200)) {

@@ -6,10 +6,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use base64::Engine as _;
 use serde_json::{Map, Value};
 use serde_saphyr::granit_parser::{self, Event, Parser, ScalarStyle, ScanError, Span, Tag};
 
+use super::nodes::{
+    DIFFERENT_KEY, Fault, ODD_BREAK, OTHER_BOOLEAN, binary, depth, fault, merge_sources, not_a_key, tagged, too_deep,
+    weight,
+};
 use super::places::{self, Mark, Places};
 use super::scalar::{self, Key, Scalar};
 use crate::problem::Code;
@@ -34,14 +37,6 @@ pub(super) struct Parsed {
     pub(super) places: Places,
     /// What kubectl reads otherwise.
     pub(super) differs: Vec<Fault>,
-}
-
-/// Something wrong with the text of a document.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Fault {
-    pub(super) code: Code,
-    pub(super) mark: Mark,
-    pub(super) message: String,
 }
 
 /// Reads a file. An error stands for the whole file.
@@ -265,8 +260,8 @@ impl<'text> Composer<'text> {
         budget: &mut Budget,
     ) -> Result<(), Fault> {
         let kind = known_tag(tag, &["str", "int", "float", "bool", "null", "binary", "timestamp", "merge"], mark)?;
-        // go-yaml takes `!` for "as if it were not quoted".
-        let bare = kind == Some("!") || (kind.is_none() && style == ScalarStyle::Plain);
+        // A lone `!` makes text of a word, as it does to kubectl.
+        let bare = kind.is_none() && style == ScalarStyle::Plain;
         if let Some(Frame::Mapping { key: slot @ None, .. }) = self.stack.last_mut() {
             if text == "<<" && (bare || kind == Some("merge")) {
                 *slot = Some(Slot::Merge);
@@ -404,16 +399,6 @@ impl<'text> Composer<'text> {
     }
 }
 
-const OTHER_BOOLEAN: &str = "this word without quotes is text here (YAML 1.2), but kubectl reads a boolean (YAML 1.1); \
-                             write true or false, or put the text in quotes";
-const DIFFERENT_KEY: &str = "this key without quotes is taken as it stands, but kubectl reads a number or boolean and changes it; put it in quotes";
-const ODD_BREAK: &str = "this text holds U+0085, U+2028 or U+2029, a character here (YAML 1.2) but the end of a line to \
-                         kubectl (YAML 1.1); write it as an escape in double quotes";
-
-fn fault(code: Code, mark: Mark, message: String) -> Fault {
-    Fault { code, mark, message }
-}
-
 /// Counts what an anchor keeps and what an alias copies.
 fn pay(weight: usize, mark: Mark, budget: &mut Budget) -> Result<(), Fault> {
     let Some(left) = budget.alias_bytes.checked_sub(weight) else {
@@ -423,14 +408,6 @@ fn pay(weight: usize, mark: Mark, budget: &mut Budget) -> Result<(), Fault> {
     };
     budget.alias_bytes = left;
     Ok(())
-}
-
-fn too_deep(mark: Mark) -> Fault {
-    fault(Code::YamlBudget, mark, format!("mappings and lists stand more than {MAX_DEPTH} deep in one another"))
-}
-
-fn not_a_key(mark: Mark) -> Fault {
-    fault(Code::WrongType, mark, "a key must be a text; put it in quotes".to_owned())
 }
 
 /// The short name of a tag, if it is one that a document may use here.
@@ -447,62 +424,6 @@ fn known_tag(tag: Option<&Tag>, allowed: &[&'static str], mark: Mark) -> Result<
                 "not valid here: Kubernetes documents have no YAML tags of their own; kubectl would drop the tag";
             Err(fault(Code::YamlSyntax, mark, message.to_owned()))
         }
-    }
-}
-
-fn tagged(kind: &str, text: &str, mark: Mark) -> Result<Value, Fault> {
-    let value = match (kind, scalar::plain(text)) {
-        ("int", Scalar::Same(Value::Number(value))) if !text.contains(['.', 'e', 'E']) || text.starts_with("0x") => {
-            Some(Value::Number(value))
-        }
-        ("float", Scalar::Same(Value::Number(value))) => Some(Value::Number(value)),
-        ("bool", Scalar::Same(value @ Value::Bool(_))) => Some(value),
-        ("bool", Scalar::Boolean) => Some(Value::Bool(text.starts_with(['y', 'Y']) || text.eq_ignore_ascii_case("on"))),
-        ("null", Scalar::Same(Value::Null)) => Some(Value::Null),
-        _ => None,
-    };
-    value.ok_or_else(|| fault(Code::YamlSyntax, mark, format!("the value is not what its tag !!{kind} says")))
-}
-
-fn binary(text: &str, mark: Mark) -> Result<String, Fault> {
-    let packed: String = text.chars().filter(|c| !c.is_ascii_whitespace()).collect();
-    let bytes = base64::engine::general_purpose::STANDARD.decode(packed).ok();
-    bytes.and_then(|bytes| String::from_utf8(bytes).ok()).ok_or_else(|| {
-        let message = "the value tagged !!binary is not base64 of UTF-8 text; use binaryData or a Secret's data";
-        fault(Code::YamlSyntax, mark, message.to_owned())
-    })
-}
-
-/// What a `<<` brings in: the first mapping wins.
-fn merge_sources(value: Value, alias: bool, mark: Mark) -> Result<Vec<Map<String, Value>>, Fault> {
-    let wrong = || fault(Code::YamlSyntax, mark, "`<<` takes a mapping or a list of mappings".to_owned());
-    match value {
-        Value::Object(map) => Ok(vec![map]),
-        Value::Array(items) if !alias => items
-            .into_iter()
-            .map(|item| match item {
-                Value::Object(map) => Ok(map),
-                _ => Err(wrong()),
-            })
-            .collect(),
-        _ => Err(wrong()),
-    }
-}
-
-fn weight(value: &Value) -> usize {
-    32 + match value {
-        Value::String(text) => text.len(),
-        Value::Array(items) => items.iter().map(weight).sum(),
-        Value::Object(entries) => entries.iter().map(|(key, value)| key.len() + weight(value)).sum(),
-        _ => 0,
-    }
-}
-
-fn depth(value: &Value) -> usize {
-    match value {
-        Value::Array(items) => 1 + items.iter().map(depth).max().unwrap_or(0),
-        Value::Object(entries) => 1 + entries.values().map(depth).max().unwrap_or(0),
-        _ => 0,
     }
 }
 

@@ -18,6 +18,7 @@ mod dir_target;
 mod docs;
 mod golden;
 mod props;
+mod scalars;
 mod tidy;
 mod web;
 
