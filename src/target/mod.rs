@@ -53,6 +53,8 @@ pub trait World: Send + Sync {
 /// What a CR in the world says of itself.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct LiveStatus {
+    /// `metadata.uid`, which an Event about it carries.
+    pub uid: String,
     /// `metadata.generation`.
     pub generation: Option<i64>,
     /// `status`.

@@ -14,6 +14,8 @@ const INITIALIZED: &str = "Initialized";
 const DEPLOYED: &str = "Deployed";
 const COMPLETED: &str = "Completed";
 const FAILED: &str = "Failed";
+/// Reason of a step that was applied and then failed.
+const UNHEALTHY: &str = "Unhealthy";
 
 pub(super) fn status(input: &StatusInput<'_>) -> Option<Value> {
     let spec: GoopSpec = schema::spec(input.cr.manifest).ok()?;
@@ -22,8 +24,9 @@ pub(super) fn status(input: &StatusInput<'_>) -> Option<Value> {
     let succeeded = count(&[State::Ready]);
     let failed: Vec<&ChildState> =
         input.children.iter().filter(|child| matches!(child.state, State::Failed | State::Refused)).collect();
-    // A Job that failed is in place all the same; one that was refused is not.
-    let deployed = count(&[State::Ready, State::Progressing]) + count(&[State::Failed]) >= wanted;
+    // A Job that ran and failed is in place all the same; one that could not be created is not.
+    let ran = input.children.iter().filter(|child| child.state == State::Failed && child.reason == UNHEALTHY).count();
+    let deployed = count(&[State::Ready, State::Progressing]) + ran >= wanted;
     let unknown = count(&[State::Unknown]) > 0;
     let progress = format!("{succeeded} of {wanted} Jobs succeeded.");
 

@@ -121,7 +121,7 @@ fn status_of(spec: Value, states: &[State], previous: Option<&Value>, now: &str)
         .map(|(index, state)| ChildState {
             id: StepId::object("batch", "Job", Some("default"), &format!("test-{index}")),
             state: *state,
-            reason: "Because".into(),
+            reason: if *state == State::Failed { "Unhealthy" } else { "Because" }.into(),
             message: "of something".into(),
         })
         .collect();
@@ -156,6 +156,20 @@ fn a_run_is_completed_only_when_all_jobs_succeeded() {
     ] {
         assert_eq!(row(&status_of(two.clone(), states, None, "t")), expected, "{states:?}");
     }
+}
+
+#[test]
+fn a_job_that_could_not_be_created_is_not_deployed() {
+    let run = manifest(json!({}));
+    let children = [ChildState {
+        id: StepId::object("batch", "Job", Some("default"), "test-0"),
+        state: State::Failed,
+        reason: "Denied".into(),
+        message: "no right to create Jobs".into(),
+    }];
+    let cr = Cr { name: "test", namespace: "default", manifest: &run };
+    let input = StatusInput { cr, generation: None, previous: None, children: &children, now: "t" };
+    assert_eq!(row(&status::status(&input).unwrap()), ["True", "False", "False", "True", "False"]);
 }
 
 #[test]

@@ -275,6 +275,9 @@ impl Kube {
 
     fn give_up(&self, work: &Work<'_>, refused: &Refused) -> Failure {
         let mut failure = classify(&work.doing(), refused);
+        if failure.reason == "CrdMissing" {
+            self.discovery.forget();
+        }
         // The schema of a CRD that changed a moment ago reaches the server's parts one after the other.
         if failure.reason == "SchemaMismatch" && self.discovery.is_changing() {
             failure.class = Class::Retry;

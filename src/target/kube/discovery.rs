@@ -93,6 +93,11 @@ impl Discovery {
         Ok(scopes.collect())
     }
 
+    /// The server has answered that a kind it served is not known: everything is asked again.
+    pub(super) fn forget(&self) {
+        *self.catalog.write().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
     /// A CRD was applied: kinds may appear, and schemas change, for a short while.
     pub(super) fn expect_more(&self) {
         *self.fresh.write().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now() + LAG);
@@ -145,9 +150,14 @@ impl Discovery {
 impl Catalog {
     /// Reads an aggregated discovery document.
     fn read(&mut self, list: &serde_json::Value) -> Result<(), Refused> {
-        let list: kube::client::APIGroupDiscoveryList = serde_json::from_value(list.clone()).map_err(|error| {
-            Refused::unsent(format!("the list of kinds cannot be read ({error}); Kubernetes 1.31 or later is needed"))
-        })?;
+        let unread = |why: &str| {
+            Refused::unsent(format!("the list of kinds cannot be read ({why}); Kubernetes 1.31 or later is needed"))
+        };
+        if list.get("kind").and_then(serde_json::Value::as_str) != Some("APIGroupDiscoveryList") {
+            return Err(unread("it is no aggregated discovery document"));
+        }
+        let list: kube::client::APIGroupDiscoveryList =
+            serde_json::from_value(list.clone()).map_err(|error| unread(&error.to_string()))?;
         for group in list.items {
             let name = group.metadata.and_then(|metadata| metadata.name).unwrap_or_default();
             for version in group.versions {

@@ -157,6 +157,7 @@ impl Kube {
             && self.options.own_kinds.contains(&(parts.group.to_owned(), parts.kind.to_owned()))
         {
             memory.status = Some(LiveStatus {
+                uid: object.pointer("/metadata/uid").and_then(Value::as_str).unwrap_or_default().to_owned(),
                 generation: object.pointer("/metadata/generation").and_then(Value::as_i64),
                 status: object.get("status").cloned(),
             });

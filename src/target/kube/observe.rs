@@ -17,6 +17,7 @@ use crate::diff::{Live, Observed, Seen};
 use crate::inventory::Inventory;
 use crate::plan::{Plan, StepId};
 use crate::sync::{CONTENT_HASH, PART_OF};
+use crate::target::Failure;
 
 /// Objects of one LIST page.
 const PAGE: usize = 500;
@@ -74,22 +75,28 @@ impl Kube {
     }
 
     async fn look_at_kind(&self, api_version: String, kind: String, wanted: Vec<Wanted<'_>>) -> Vec<(StepId, Seen)> {
-        let resource = match self.discovery.find(&api_version, &kind).await {
-            Known::Served(resource) => resource,
-            // A kind that the server does not know has no objects.
-            Known::Missing => return wanted.iter().map(|it| (it.id.clone(), Seen::Absent)).collect(),
-            Known::Unclear(refused) => {
-                let why = format!(
-                    "whether the cluster knows kind {kind} of {api_version} cannot be told: {}",
-                    refused.message
-                );
-                return wanted.iter().map(|it| (it.id.clone(), Seen::Unknown(why.clone()))).collect();
-            }
-        };
         let namespaces: BTreeSet<&str> = wanted.iter().filter_map(|it| it.namespace).collect();
-        let listed = match self.list_ours(&resource, &namespaces).await {
-            Ok(listed) => listed,
-            Err(why) => return wanted.iter().map(|it| (it.id.clone(), Seen::Unknown(why.clone()))).collect(),
+        let all_are = |seen: Seen| wanted.iter().map(|it| (it.id.clone(), seen.clone())).collect();
+        let mut again = false;
+        let (resource, listed) = loop {
+            let resource = match self.discovery.find(&api_version, &kind).await {
+                Known::Served(resource) => resource,
+                // A kind that the server does not know has no objects.
+                Known::Missing => return all_are(Seen::Absent),
+                Known::Unclear(refused) => {
+                    let what = format!("whether the cluster knows kind {kind} of {api_version} cannot be told");
+                    return all_are(Seen::Unknown(format!("{what}: {}", refused.message)));
+                }
+            };
+            match self.list_ours(&resource, &namespaces).await {
+                Ok(listed) => break (resource, listed),
+                // The kind, or its version, went away since the kinds were read.
+                Err(failure) if failure.reason == "CrdMissing" && !again => {
+                    again = true;
+                    self.discovery.forget();
+                }
+                Err(failure) => return all_are(Seen::Unknown(failure.message)),
+            }
         };
         let mut all = Vec::with_capacity(wanted.len());
         let mut missing = Vec::new();
@@ -124,24 +131,22 @@ impl Kube {
 
     /// Every object of a kind that carries our label. With no right to list them in all namespaces, those in the
     /// namespaces given.
-    async fn list_ours(&self, resource: &Resource, namespaces: &BTreeSet<&str>) -> Result<Found, String> {
+    async fn list_ours(&self, resource: &Resource, namespaces: &BTreeSet<&str>) -> Result<Found, Failure> {
+        let refused = match self.list(resource, None).await {
+            Ok((found, _)) => return Ok(found),
+            Err(refused) => refused,
+        };
+        if refused.code != 403 || !resource.namespaced {
+            let doing = Doing { verb: "list", resource, namespace: None, name: "" };
+            return Err(classify(&doing, &refused));
+        }
         let mut found = Found::new();
-        match self.list(resource, None).await {
-            Ok((objects, _)) => found.extend(objects),
-            Err(refused) if refused.code == 403 && resource.namespaced => {
-                for namespace in namespaces {
-                    let (objects, _) = self.list(resource, Some(namespace)).await.map_err(|refused| {
-                        let doing = Doing { verb: "list", resource, namespace: Some(namespace), name: "" };
-                        classify(&doing, &refused).message
-                    })?;
-                    found.extend(objects);
-                }
-            }
-            // The kind went away between discovery and this read: the next pass will know.
-            Err(refused) => {
-                let doing = Doing { verb: "list", resource, namespace: None, name: "" };
-                return Err(classify(&doing, &refused).message);
-            }
+        for namespace in namespaces {
+            let (objects, _) = self.list(resource, Some(namespace)).await.map_err(|refused| {
+                let doing = Doing { verb: "list", resource, namespace: Some(namespace), name: "" };
+                classify(&doing, &refused)
+            })?;
+            found.extend(objects);
         }
         Ok(found)
     }

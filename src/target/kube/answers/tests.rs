@@ -1,0 +1,95 @@
+//! Every row of the table.
+
+use super::*;
+
+fn resource(kind: &str, plural: &str) -> Resource {
+    Resource { group: "apps".into(), version: "v1".into(), kind: kind.into(), plural: plural.into(), namespaced: true }
+}
+
+fn status(code: u16, reason: &str, message: &str, details: &str) -> Refused {
+    let body = format!(
+        r#"{{"kind":"Status","status":"Failure","message":{message:?},"reason":{reason:?},"details":{details}}}"#
+    );
+    Refused::from_answer(code, body.as_bytes(), None)
+}
+
+fn judged(refused: &Refused) -> (Class, &'static str) {
+    let resource = resource("Deployment", "deployments");
+    let failure =
+        classify(&Doing { verb: "patch", resource: &resource, namespace: Some("web"), name: "front" }, refused);
+    (failure.class, failure.reason)
+}
+
+#[test]
+fn every_answer_has_its_class() {
+    use Class::{Bug, Denied, Retry, Skipped, Stalled};
+    let rbac = r#"deployments.apps "front" is forbidden: User "system:serviceaccount:a:b" cannot patch resource "deployments" in API group "apps" in the namespace "web""#;
+    let quota = r#"pods "x" is forbidden: exceeded quota: q, requested: pods=1, used: pods=1, limited: pods=1"#;
+    let terminating =
+        r#"{"name":"front","causes":[{"reason":"NamespaceTerminating","message":"","field":"metadata.namespace"}]}"#;
+    for (refused, class, reason) in [
+        (Refused::unsent("connection refused".into()), Retry, "Unreachable"),
+        (status(400, "BadRequest", "x", "{}"), Stalled, "BadRequest"),
+        (status(401, "Unauthorized", "x", "{}"), Denied, "Unauthorized"),
+        (status(403, "Forbidden", rbac, "{}"), Denied, "Forbidden"),
+        (status(403, "Forbidden", "being terminated", terminating), Retry, "NamespaceTerminating"),
+        (status(403, "Forbidden", quota, "{}"), Retry, "QuotaExceeded"),
+        (status(403, "Forbidden", "admission webhook denied the request", "{}"), Denied, "AdmissionDenied"),
+        (Refused::from_answer(404, b"404 page not found\n", None), Skipped, "CrdMissing"),
+        (status(404, "NotFound", "x", r#"{"name":"web","kind":"namespaces"}"#), Retry, "NamespaceMissing"),
+        (status(404, "NotFound", "x", r#"{"name":"front","kind":"deployments"}"#), Retry, "NotFound"),
+        (status(405, "MethodNotAllowed", "x", "{}"), Bug, "NotSupported"),
+        (status(409, "AlreadyExists", "x", "{}"), Retry, "AlreadyExists"),
+        (status(409, "Conflict", "x", "{}"), Retry, "Conflict"),
+        (status(410, "Expired", "x", "{}"), Retry, "Expired"),
+        (Refused::from_answer(413, b"too large", None), Stalled, "TooLarge"),
+        (status(422, "Invalid", "x", "{}"), Stalled, "Invalid"),
+        (Refused::from_answer(429, b"Too many requests", None), Retry, "TooManyRequests"),
+        (status(500, "", "failed to create typed patch object (x)", "{}"), Stalled, "SchemaMismatch"),
+        (status(500, "InternalError", "failed calling webhook x", "{}"), Retry, "WebhookFailed"),
+        (status(500, "", "etcdserver: request is too large", "{}"), Stalled, "TooLarge"),
+        (status(503, "ServiceUnavailable", "x", "{}"), Retry, "ServerError"),
+        (status(504, "Timeout", "x", "{}"), Retry, "ServerError"),
+        (Refused { code: 302, ..Refused::default() }, Bug, "UnexpectedAnswer"),
+    ] {
+        assert_eq!(judged(&refused), (class, reason), "{refused:?}");
+    }
+}
+
+#[test]
+fn a_missing_right_names_the_rule_to_add() {
+    let message = r#"User "u" cannot patch resource "deployments""#;
+    let resource = resource("Deployment", "deployments");
+    let doing = Doing { verb: "patch", resource: &resource, namespace: Some("web"), name: "front" };
+    let failure = classify(&doing, &status(403, "Forbidden", message, "{}"));
+    assert_eq!(
+        failure.message,
+        "applying Deployment web/front: no right to patch deployments: User \"u\" cannot patch resource \
+         \"deployments\"; allow it in namespace web with {apiGroups: [\"apps\"], resources: [\"deployments\"], verbs: \
+         [\"get\", \"list\", \"watch\", \"create\", \"patch\", \"delete\"]}"
+    );
+}
+
+#[test]
+fn a_pause_that_is_asked_for_is_passed_on() {
+    let resource = resource("Deployment", "deployments");
+    let doing = Doing { verb: "patch", resource: &resource, namespace: None, name: "front" };
+    let refused = Refused::from_answer(429, b"busy", Some(Duration::from_secs(7)));
+    assert_eq!(classify(&doing, &refused).retry_after, Some(Duration::from_secs(7)));
+    let refused = status(503, "ServiceUnavailable", "x", r#"{"retryAfterSeconds":3}"#);
+    assert_eq!(classify(&doing, &refused).retry_after, Some(Duration::from_secs(3)));
+}
+
+#[test]
+fn the_servers_words_about_a_secret_are_not_passed_on() {
+    let resource = resource("Secret", "secrets");
+    let doing = Doing { verb: "patch", resource: &resource, namespace: Some("web"), name: "s" };
+    let cause = r#"{"causes":[{"field":"data[password]","message":"Invalid value: \"hunter2\""}]}"#;
+    for refused in [
+        status(422, "Invalid", "Invalid value: hunter2", cause),
+        status(500, "", "failed to create typed patch object hunter2", "{}"),
+    ] {
+        let failure = classify(&doing, &refused);
+        assert!(!failure.message.contains("hunter2"), "{}", failure.message);
+    }
+}
