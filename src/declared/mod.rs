@@ -84,7 +84,7 @@ pub struct Loose {
 /// Reads a file that is not part of a repository: a GitSync handed to the agent.
 #[must_use]
 pub fn loose(file: &str, text: &str) -> (Vec<Loose>, Problems) {
-    let place = |fault: &yaml::Fault| {
+    let place = |fault: &nodes::Fault| {
         Problem::error(fault.code, fault.message.clone()).in_file(file).at(fault.mark.line, fault.mark.column)
     };
     let parsed = match yaml::parse(text) {
