@@ -75,7 +75,7 @@ impl Watch {
                         continue;
                     };
                     if subject.replaced(&event) {
-                        // The old watch is on what was moved away; when this fails, polling still tells.
+                        // The old watch is on what was moved away. What is not there yet comes with an event of its own.
                         _ = subject.arm(&mut watcher);
                         ring();
                     } else if subject.concerns(&event) {
@@ -95,32 +95,38 @@ impl Subject {
         }
     }
 
-    /// Sets all watches; those that are set already are set anew.
+    /// Sets all watches, those that are set already anew, and gives the first error. What is not there yet is seen coming
+    /// from above: a folder that is replaced is armed again once it is whole.
     fn arm(&self, watcher: &mut notify::RecommendedWatcher) -> notify::Result<()> {
+        let mut wanted: Vec<(PathBuf, RecursiveMode)> = Vec::new();
         match self {
-            Self::Repository { folders, .. } => {
+            Self::Repository { root, folders } => {
+                wanted.push((root.clone(), RecursiveMode::NonRecursive));
                 for folder in folders {
-                    watcher.watch(folder, RecursiveMode::NonRecursive)?;
-                    for name in ["refs", "reftable"] {
-                        let below = folder.join(name);
+                    wanted.push((folder.clone(), RecursiveMode::NonRecursive));
+                    for below in ["refs", "reftable"].map(|name| folder.join(name)) {
                         if below.is_dir() {
-                            watcher.watch(&below, RecursiveMode::Recursive)?;
+                            wanted.push((below, RecursiveMode::Recursive));
                         }
                     }
                 }
             }
-            Self::Folder { root, file: false } => watcher.watch(root, RecursiveMode::Recursive)?,
+            Self::Folder { root, file: false } => wanted.push((root.clone(), RecursiveMode::Recursive)),
             Self::Folder { file: true, .. } => {}
         }
-        // What is replaced by a rename is seen from above.
-        if let Some(parent) = self.root().parent() {
-            match watcher.watch(parent, RecursiveMode::NonRecursive) {
-                Err(error) if matches!(self, Self::Folder { file: true, .. }) => return Err(error),
-                // Above the root there may be no right to look; what is inside still rings.
-                _ => {}
+        let above = self.root().parent().map(|parent| watcher.watch(parent, RecursiveMode::NonRecursive));
+        let mut first = match (above, self) {
+            (Some(Err(error)), Self::Folder { file: true, .. }) => Err(error),
+            // Above the root there may be no right to look; what is inside still rings.
+            _ => Ok(()),
+        };
+        for (path, mode) in wanted {
+            let set = watcher.watch(&path, mode);
+            if first.is_ok() {
+                first = set;
             }
         }
-        Ok(())
+        first
     }
 
     /// Whether the root itself, or a folder that is watched, is a new one.

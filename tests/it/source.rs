@@ -5,6 +5,9 @@
 #![expect(clippy::unwrap_used, reason = "clippy knows test functions, not the helpers that they share")]
 
 mod folder;
+mod git_server;
+mod https;
 mod local;
 mod repository;
+mod ssh;
 mod watch;

@@ -113,6 +113,8 @@ impl Session<'_> {
     fn must_download(&self, specs: &[&str]) -> Result<(), Trouble> {
         match self.download(specs, ALL)? {
             None => Ok(()),
+            // What the clone offers as known is not there.
+            Some(why) if store::is_damaged(self.clone) => Err(Trouble::Clone(why)),
             Some(why) => Err(SourceError::new(
                 reasons::SOURCE_UNAVAILABLE,
                 format!("cannot fetch {}: {why}", self.inner.location),

@@ -62,10 +62,16 @@ pub(super) fn set_aside(path: &Path, why: &str) -> Result<(), SourceError> {
     fs::rename(path, &aside).map_err(|error| unwritable(path, &error.to_string()))
 }
 
-/// Whether a commit and its whole tree can be read. With `deep`, blobs are looked up, too.
+/// Whether a commit and its root tree can be read; what is below shows when it is read.
 pub(super) fn is_complete(repository: &Repository, commit: Oid) -> bool {
     let Ok(commit) = repository.find_commit(commit) else { return false };
     commit.tree().is_ok()
+}
+
+/// Whether a commit that was kept is not there any more.
+pub(super) fn is_damaged(repository: &Repository) -> bool {
+    let Ok(kept) = repository.references_glob(&format!("{KEPT_REFS}*")) else { return true };
+    kept.flatten().any(|reference| reference.target().is_none_or(|commit| !is_complete(repository, commit)))
 }
 
 /// Remembers a commit as readable.
