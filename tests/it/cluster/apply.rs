@@ -3,7 +3,7 @@
 use serde_json::json;
 use windlass::diff::seen::{Readiness, Seen};
 use windlass::diff::{Change, Op, Reason};
-use windlass::target::kube::{CrdState, Kube, ObjectName, Reports, ensure_crds};
+use windlass::target::kube::{CrdState, EventNote, Kube, ObjectName, Reports, Severity, ensure_crds};
 use windlass::target::{Class, World};
 
 use super::sync::{Sync, config_map, deployment, inventory, plan, present};
@@ -312,4 +312,35 @@ async fn status_apply_adds_an_entry() {
     assert_eq!(reports.write_status(&missing, None, &status).await.unwrap_err().class, Class::Skipped);
     let path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/widgets.status.example.com";
     sync.by_hand("DELETE", path, "application/json", &json!({})).await.unwrap();
+}
+
+#[tokio::test]
+async fn an_event_is_written_about_an_object_and_a_secret_is_read_for_its_keys() {
+    let sync = Sync::new().await;
+    let step = sync.created(config_map("a", json!({}))).await;
+    let reports = Reports::new(sync.client.clone(), &sync.options.manager);
+    let about = ObjectName {
+        api_version: "v1".into(),
+        kind: "ConfigMap".into(),
+        namespace: Some(sync.namespace.to_string()),
+        name: "a".into(),
+        uid: Some(sync.live(&step).await.uid),
+    };
+    let note = EventNote {
+        severity: Severity::Warning,
+        reason: "Refused".into(),
+        action: "Sync".into(),
+        note: "ü".repeat(2_000),
+    };
+    reports.emit(&about, &note).await.unwrap();
+    let told = sync.plane.kubectl(&["describe", "configmap", "a", "-n", &sync.namespace]);
+    assert!(told.contains("Warning") && told.contains("Refused"), "{told}");
+
+    let secret =
+        json!({ "apiVersion": "v1", "kind": "Secret", "metadata": { "name": "s" }, "stringData": { "token": "t0p" } });
+    sync.created(secret).await;
+    let read = reports.read_secret(&sync.namespace, "s").await.unwrap();
+    assert_eq!(read["token"], b"t0p");
+    let failure = reports.read_secret(&sync.namespace, "missing").await.unwrap_err();
+    assert_eq!(failure.reason, "NotFound", "{failure:?}");
 }
