@@ -3,7 +3,7 @@
 //! IO. Says only "look", never what has changed. Our own writes ring too; the pass that follows finds nothing to do and
 //! writes nothing, so that it rings no more. Called by `agent`.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use notify::{Event, EventKind, RecursiveMode, Watcher as _};
@@ -69,7 +69,7 @@ fn under_way(path: &Path) -> bool {
     path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(UNDER_WAY))
 }
 
-fn refused(root: &PathBuf, error: &notify::Error) -> Failure {
+fn refused(root: &Path, error: &notify::Error) -> Failure {
     let message = format!(
         "cannot watch {}: {error}; hand edits there are found by the next pass only. The system's limit of watches may \
          be reached (fs.inotify.max_user_watches)",
