@@ -21,6 +21,7 @@ mod signals;
 mod state;
 mod status;
 mod style;
+mod uninstall;
 mod validate;
 
 use std::process::ExitCode;
@@ -63,6 +64,7 @@ enum Command {
     Inventory(inventory::Args),
     Crds(crds::Args),
     Install(install::Args),
+    Uninstall(uninstall::Args),
     Completions(completions::Args),
 }
 
@@ -89,6 +91,7 @@ pub fn main() -> ExitCode {
         Command::Inventory(args) => block_on(inventory::run(args)),
         Command::Crds(args) => crds::run(&args),
         Command::Install(args) => install::run(&args),
+        Command::Uninstall(args) => uninstall::run(&args),
         Command::Completions(args) => completions::run(&args),
     };
     match result {

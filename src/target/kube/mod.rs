@@ -35,6 +35,7 @@ use serde_json::Value;
 pub use crds::{CrdState, ensure_crds};
 pub use discovery::Scopes;
 pub use status::{EventNote, ObjectName, Reports, Severity};
+pub(crate) use store::LABEL as INVENTORY_LABEL;
 
 use super::{Done, Failure, LiveStatus, World};
 use crate::diff::seen::Readiness;

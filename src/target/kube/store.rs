@@ -16,7 +16,7 @@ use crate::sync::{DEFAULT_NAMESPACE, MANAGED_BY};
 use crate::target::{Class, Failure};
 
 /// Label of the shards; its value is the sync's id.
-const LABEL: &str = "windlass.dev/inventory";
+pub(crate) const LABEL: &str = "windlass.dev/inventory";
 /// Finalizer: nothing deletes a shard in passing, not even the deletion of its namespace.
 const FINALIZER: &str = "windlass.dev/inventory";
 /// Annotation with the source's URL.

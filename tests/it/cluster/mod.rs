@@ -2,6 +2,7 @@
 
 mod apply;
 mod passes;
+mod install;
 mod prune;
 mod stored_inventory;
 mod sync;

@@ -37,30 +37,33 @@ pub(crate) struct ControlPlane {
 /// start.
 pub(crate) fn control_plane() -> &'static ControlPlane {
     static PLANE: OnceLock<ControlPlane> = OnceLock::new();
-    PLANE.get_or_init(|| {
-        let tools = Tools::find().unwrap_or_else(|missing| panic!("{missing}"));
-        let plane = (0..3)
-            .find_map(|attempt| match ControlPlane::start(&tools, attempt) {
-                Ok(plane) => Some(plane),
-                // Another process took one of the free ports in between.
-                Err(log) if log.contains("address already in use") => None,
-                Err(log) => panic!("the test control plane does not start\n{log}"),
-            })
-            .expect("three times in a row a free port was taken by another process");
-        let client = plane.config(&plane.kubeconfig());
-        on_harness(async move {
-            let client = Client::try_from(client).expect("a client");
-            kubelet::register(&client).await;
-            tokio::spawn(kubelet::run(client.clone()));
-            // The sign that the controllers work: pods cannot be made before.
-            let accounts: Api<core::ServiceAccount> = Api::namespaced(client, "default");
-            wait::until("the controller manager makes the default service account", || async {
-                accounts.get_opt("default").await.ok().flatten()
-            })
-            .await;
-        });
-        plane
-    })
+    PLANE.get_or_init(own_control_plane)
+}
+
+/// A control plane of one's own, for tests that act on a whole cluster. Ends when dropped.
+pub(crate) fn own_control_plane() -> ControlPlane {
+    let tools = Tools::find().unwrap_or_else(|missing| panic!("{missing}"));
+    let plane = (0..3)
+        .find_map(|_| match ControlPlane::start(&tools) {
+            Ok(plane) => Some(plane),
+            // Another process took one of the free ports in between.
+            Err(log) if log.contains("address already in use") => None,
+            Err(log) => panic!("the test control plane does not start\n{log}"),
+        })
+        .expect("three times in a row a free port was taken by another process");
+    let client = plane.config(&plane.kubeconfig());
+    on_harness(async move {
+        let client = Client::try_from(client).expect("a client");
+        kubelet::register(&client).await;
+        tokio::spawn(kubelet::run(client.clone()));
+        // The sign that the controllers work: pods cannot be made before.
+        let accounts: Api<core::ServiceAccount> = Api::namespaced(client, "default");
+        wait::until("the controller manager makes the default service account", || async {
+            accounts.get_opt("default").await.ok().flatten()
+        })
+        .await;
+    });
+    plane
 }
 
 /// Runs a future on the runtime that lives as long as the test binary, and waits for it. Servers of the test support
@@ -121,8 +124,9 @@ impl Tools {
 
 impl ControlPlane {
     #[expect(clippy::unwrap_in_result, reason = "the error is only what another attempt may cure")]
-    fn start(tools: &Tools, attempt: u32) -> Result<Self, String> {
-        let folder = scratch().join(format!("control-plane-{attempt}"));
+    fn start(tools: &Tools) -> Result<Self, String> {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let folder = scratch().join(format!("control-plane-{}", NEXT.fetch_add(1, Ordering::Relaxed)));
         fs::create_dir_all(&folder).expect("a folder");
         write_certificates(&folder);
         fs::write(folder.join("tokens.csv"), format!("{ADMIN_TOKEN},admin,1,\"system:masters\"\n")).expect("tokens");

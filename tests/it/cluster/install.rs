@@ -1,0 +1,105 @@
+//! What `windlass install` prints is applied as it is, gives the agent the rights it needs and no more, and `windlass
+//! uninstall` takes it away again. On a control plane of its own: an installation concerns a whole cluster.
+
+use std::io::Write as _;
+use std::process::Stdio;
+use std::sync::OnceLock;
+
+use crate::support::control_plane::{ControlPlane, own_control_plane};
+use crate::support::windlass::Windlass;
+
+fn plane() -> &'static ControlPlane {
+    static PLANE: OnceLock<ControlPlane> = OnceLock::new();
+    PLANE.get_or_init(own_control_plane)
+}
+
+/// Runs `windlass install` and applies its output.
+fn install(plane: &ControlPlane, args: &[&str]) {
+    let printed = Windlass::new().run(&[&["install"], args].concat());
+    assert_eq!(printed.code, 0, "{printed:?}");
+    let mut apply = plane.kubectl_command();
+    let mut apply = apply
+        .args(["apply", "--server-side", "--validate=strict", "-f", "-"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("kubectl");
+    apply.stdin.take().expect("a pipe").write_all(printed.stdout.as_bytes()).expect("written");
+    let output = apply.wait_with_output().expect("kubectl");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "", "the API server warns of nothing");
+}
+
+fn can(plane: &ControlPlane, verb: &str, resource: &str, namespace: &str) -> bool {
+    let mut command = plane.kubectl_command();
+    command.args(["auth", "can-i", verb, resource, "-n", namespace]);
+    command.args(["--as", "system:serviceaccount:windlass-system:windlass"]);
+    command.stderr(Stdio::null()).status().expect("kubectl").success()
+}
+
+#[test]
+fn an_installation_runs_has_least_rights_and_is_taken_away_without_a_trace() {
+    let plane = plane();
+    install(plane, &["--registry", "registry.example.com/team"]);
+    plane.kubectl(&["wait", "--for=condition=Available", "--timeout=60s", "-n", "windlass-system", "deploy/windlass"]);
+    plane.kubectl(&["wait", "--for=condition=Established", "--timeout=60s", "crd/gitsyncs.windlass.dev"]);
+    // The namespace enforces the restricted standard, so a running pod has passed it.
+    let image = plane.kubectl(&["get", "pods", "-n", "windlass-system", "-o", "jsonpath={..containers[*].image}"]);
+    assert_eq!(image, concat!("registry.example.com/team/windlass:", env!("CARGO_PKG_VERSION")));
+
+    for (verb, resource, namespace) in [
+        ("create", "deployments.apps", "default"),
+        ("patch", "memcacheds.cache.example.com", "default"),
+        ("patch", "goops.goop.example.com/status", "default"),
+        ("delete", "jobs.batch", "default"),
+        ("patch", "gitsyncs.windlass.dev/status", "default"),
+        ("get", "secrets", "windlass-system"),
+        ("patch", "customresourcedefinitions.apiextensions.k8s.io/gitsyncs.windlass.dev", ""),
+    ] {
+        assert!(can(plane, verb, resource, namespace), "it may not {verb} {resource} in {namespace:?}");
+    }
+    for (verb, resource, namespace) in [
+        ("get", "secrets", "default"),
+        ("patch", "secrets", "windlass-system"),
+        ("patch", "clusterroles.rbac.authorization.k8s.io", ""),
+        ("patch", "customresourcedefinitions.apiextensions.k8s.io/others.example.com", ""),
+        ("delete", "customresourcedefinitions.apiextensions.k8s.io/gitsyncs.windlass.dev", ""),
+        ("create", "pods/exec", "default"),
+    ] {
+        assert!(!can(plane, verb, resource, namespace), "it may {verb} {resource} in {namespace:?}");
+    }
+
+    // An inventory with its finalizer, as a running agent leaves it; and a neighbour that is none of our business.
+    plane.kubectl(&["create", "configmap", "windlass-inventory-a-0", "-n", "windlass-system"]);
+    let finalizer = r#"{"metadata":{"labels":{"windlass.dev/inventory":"0"},"finalizers":["windlass.dev/inventory"]}}"#;
+    let shard = ["patch", "configmap", "windlass-inventory-a-0", "-n", "windlass-system", "--type=merge", "-p"];
+    plane.kubectl(&[&shard[..], &[finalizer]].concat());
+    plane.kubectl(&["create", "configmap", "neighbour", "-n", "default"]);
+
+    let windlass = Windlass::on(&plane.kubeconfig());
+    let unasked = windlass.run(&["uninstall"]);
+    assert_eq!(unasked.code, 2, "{unasked:?}");
+    assert!(unasked.stderr.contains("nothing was removed; --yes goes on"), "{unasked:?}");
+    plane.kubectl(&["get", "deploy", "windlass", "-n", "windlass-system"]);
+
+    let removed = windlass.run(&["uninstall", "--yes", "--crds"]);
+    assert_eq!(removed.code, 0, "{removed:?}");
+    for line in [
+        "in context admin (https://127.0.0.1:",
+        "done: remove Deployment windlass-system/windlass",
+        "done: remove ConfigMap windlass-system/windlass-inventory-a-0",
+        "done: remove CustomResourceDefinition gitsyncs.windlass.dev",
+        "done: remove Namespace windlass-system",
+    ] {
+        assert!(removed.stdout.contains(line), "{line}: {}", removed.stdout);
+    }
+    let kinds = "namespace,clusterrole,clusterrolebinding,crd,serviceaccount,role,rolebinding,deployment,networkpolicy";
+    let left = plane.kubectl(&["get", kinds, "-A", "-o", "name"]);
+    assert!(!left.contains("windlass"), "{left}");
+    plane.kubectl(&["get", "configmap", "neighbour", "-n", "default"]);
+
+    let again = windlass.run(&["uninstall", "--yes"]);
+    assert_eq!((again.code, again.stdout.lines().count()), (0, 1), "{again:?}");
+    assert!(again.stdout.starts_with("nothing of Windlass is installed in namespace windlass-system"), "{again:?}");
+}
