@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
+use backon::{ExponentialBuilder, Retryable as _};
 use kube::api::{Api, ApiResource, DeleteParams, DynamicObject, GroupVersionKind, ListParams, Patch, PatchParams};
 use kube::{Client, ResourceExt as _};
 use serde_json::json;
@@ -191,11 +192,20 @@ fn item(api: &Api<DynamicObject>, kind: &'static str, object: &DynamicObject, ho
 
 /// What there is; nothing if the kind itself is not known to the cluster.
 async fn list(api: &Api<DynamicObject>, params: &ListParams) -> Result<Vec<DynamicObject>, kube::Error> {
-    match api.list(params).await {
+    match patiently(|| api.list(params)).await {
         Ok(list) => Ok(list.items),
         Err(error) if is_missing(&error) => Ok(Vec::new()),
         Err(error) => Err(error),
     }
+}
+
+/// Asks again, for some seconds, while the API server says that it is busy (as it does for a kind just made).
+async fn patiently<T, F>(ask: impl FnMut() -> F) -> Result<T, kube::Error>
+where
+    F: Future<Output = Result<T, kube::Error>>,
+{
+    let pauses = ExponentialBuilder::default().with_min_delay(POLL).with_max_times(6);
+    ask.retry(pauses).when(|error| matches!(error, kube::Error::Api(status) if matches!(status.code, 429 | 503))).await
 }
 
 fn is_missing(error: &kube::Error) -> bool {
@@ -204,8 +214,9 @@ fn is_missing(error: &kube::Error) -> bool {
 
 async fn remove(item: &Item) -> anyhow::Result<()> {
     if item.how != How::Delete {
+        let params = PatchParams::default();
         let none = Patch::Merge(json!({ "metadata": { "finalizers": null } }));
-        match item.api.patch_metadata(&item.name, &PatchParams::default(), &none).await {
+        match patiently(|| item.api.patch_metadata(&item.name, &params, &none)).await {
             Err(error) if !is_missing(&error) => return Err(error.into()),
             _ => {}
         }
@@ -213,12 +224,13 @@ async fn remove(item: &Item) -> anyhow::Result<()> {
     if item.how == How::Release {
         return Ok(());
     }
-    match item.api.delete(&item.name, &DeleteParams::foreground()).await {
+    let params = DeleteParams::foreground();
+    match patiently(|| item.api.delete(&item.name, &params)).await {
         Err(error) if !is_missing(&error) => return Err(error.into()),
         _ => {}
     }
     let gone = async {
-        while item.api.get_metadata_opt(&item.name).await?.is_some() {
+        while patiently(|| item.api.get_metadata_opt(&item.name)).await?.is_some() {
             tokio::time::sleep(POLL).await;
         }
         Ok::<_, kube::Error>(())

@@ -12,6 +12,10 @@ pub mod support;
 pub use spec::{GitSync, GitSyncSpec};
 pub use status::GitSyncStatus;
 
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
+    CustomResourceDefinition, JSONSchemaProps, JSONSchemaPropsOrArray,
+};
+
 use crate::canonical;
 
 /// The API group of our own kinds.
@@ -29,9 +33,24 @@ pub const ORIGIN: &str = "windlass.dev/origin";
 
 /// The CRDs of our own kinds.
 #[must_use]
-pub fn crds() -> Vec<k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition> {
+pub fn crds() -> Vec<CustomResourceDefinition> {
     use kube::CustomResourceExt as _;
-    vec![GitSync::crd()]
+    let mut crd = GitSync::crd();
+    for version in &mut crd.spec.versions {
+        if let Some(schema) = version.schema.as_mut().and_then(|schema| schema.open_api_v3_schema.as_mut()) {
+            known_formats(schema);
+        }
+    }
+    vec![crd]
+}
+
+/// Takes off the number formats that only Rust has: the API server warns of each. Their minimum stays.
+fn known_formats(schema: &mut JSONSchemaProps) {
+    schema.format.take_if(|format| format.starts_with("uint"));
+    schema.properties.iter_mut().flatten().for_each(|(_, field)| known_formats(field));
+    if let Some(JSONSchemaPropsOrArray::Schema(items)) = &mut schema.items {
+        known_formats(items);
+    }
 }
 
 /// Short id of a sync: the first 10 hex digits of sha-256 of `<namespace>/<name>`.
@@ -67,6 +86,13 @@ mod tests {
         let label = part_of("windlass-system", "platform");
         assert!(label.len() <= 63, "{label}");
         assert!(label.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_'), "{label}");
+    }
+
+    #[test]
+    fn the_crd_has_no_format_that_kubernetes_does_not_know() {
+        let text = serde_json::to_string(&crds()).expect("JSON");
+        assert!(!text.contains("\"uint"), "{text}");
+        assert!(text.contains("\"minimum\":0"), "no bound is lost");
     }
 
     #[test]
