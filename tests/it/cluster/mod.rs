@@ -1,8 +1,9 @@
 //! Tests against a real Kubernetes control plane.
 
+mod agent;
 mod apply;
-mod passes;
 mod install;
+mod passes;
 mod prune;
 mod stored_inventory;
 mod sync;
