@@ -4,10 +4,11 @@ use std::io::Write as _;
 use std::path::PathBuf;
 
 use anyhow::Context as _;
+use kube::api::Api;
 
 use super::{Exit, cluster, state, style};
 use crate::inventory::Inventory;
-use crate::sync::DEFAULT_NAMESPACE;
+use crate::sync::{DEFAULT_NAMESPACE, GitSync};
 use crate::target::World as _;
 use crate::target::kube::{Kube, Options};
 
@@ -82,6 +83,8 @@ async fn of_cluster(args: &Args) -> anyhow::Result<Inventory> {
         .await
         .with_context(|| format!("no inventory of {} on this machine, and no cluster to look in", args.name))?;
     let (namespace, name) = args.name.split_once('/').unwrap_or((DEFAULT_NAMESPACE, &args.name));
-    let kube = Kube::new(connection.client, Options::new(namespace, name, ""));
+    let syncs: Api<GitSync> = Api::namespaced(connection.client.clone(), namespace);
+    let sync = syncs.get(name).await.with_context(|| format!("cannot read GitSync {namespace}/{name}"))?;
+    let kube = Kube::new(connection.client, Options::new(namespace, name, &sync.spec.source.url));
     kube.load_inventory().await?.with_context(|| format!("sync {namespace}/{name} owns nothing in this cluster"))
 }
