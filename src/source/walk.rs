@@ -1,5 +1,5 @@
-//! From a tree of files to a [`Snapshot`]: which files count, what `.windlassignore` leaves out, where links lead, and
-//! the limits. The same for git trees and for folders, which differ only in their [`Tree`].
+//! From a tree of files to a [`Snapshot`](crate::revision::Snapshot): which files count, what `.windlassignore` leaves
+//! out, where links lead, and the limits. The same for git trees and for folders, which differ only in their [`Tree`].
 //!
 //! Never follows a link through the operating system: a link is text, resolved part by part inside the tree.
 
