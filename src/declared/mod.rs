@@ -3,7 +3,9 @@
 //! Pure. Never fails as a whole: one bad document harms only itself (design §1.4), all problems at once.
 
 mod annotations;
+mod budget;
 mod builtin;
+mod chunks;
 mod file;
 mod gather;
 mod memo;

@@ -9,6 +9,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Map, Value};
 use serde_saphyr::granit_parser::{self, Event, Parser, ScalarStyle, ScanError, Span, Tag};
 
+use super::budget::Budget;
+use super::chunks::chunks;
 use super::nodes::{
     DIFFERENT_KEY, Fault, ODD_BREAK, OTHER_BOOLEAN, binary, depth, fault, merge_sources, not_a_key, tagged, too_deep,
     weight,
@@ -19,10 +21,6 @@ use crate::problem::Code;
 
 /// Mappings and lists inside one another.
 pub(super) const MAX_DEPTH: usize = 64;
-/// Values in one file, before aliases are expanded.
-const MAX_NODES: usize = 5_000_000;
-/// Bytes that the aliases of one file may expand to, counting 32 for a value.
-const MAX_ALIAS_BYTES: usize = 16 * 1024 * 1024;
 /// Documents in one file.
 pub(super) const MAX_DOCUMENTS: usize = 10_000;
 
@@ -43,39 +41,11 @@ pub(super) struct Parsed {
 pub(super) fn parse(text: &str) -> Result<Vec<Parsed>, Fault> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut documents = Vec::new();
-    let mut budget = Budget { nodes: MAX_NODES, alias_bytes: MAX_ALIAS_BYTES };
+    let mut budget = Budget::whole();
     for (chunk, first_line) in chunks(text) {
         read_chunk(chunk, first_line, &mut budget, &mut documents)?;
     }
     Ok(documents)
-}
-
-/// Cuts a file at its `---` lines, so that what is wrong with one document leaves the others alone.
-fn chunks(text: &str) -> Vec<(&str, u32)> {
-    let mut chunks = Vec::new();
-    let (mut start, mut start_line, mut filled, mut at) = (0, 1, false, 0);
-    for (number, line) in (1u32..).zip(text.split_inclusive('\n')) {
-        let content = line.trim_end();
-        if content == "---" || line.starts_with("--- ") || line.starts_with("---\t") {
-            if filled {
-                chunks.push((&text[start..at], start_line));
-                (start, start_line) = (at, number);
-            }
-            filled = content.len() > 3 && !content[3..].trim_start().starts_with('#');
-        } else if !content.is_empty() && !content.trim_start().starts_with('#') && !line.starts_with('%') {
-            filled = true;
-        }
-        at += line.len();
-    }
-    if filled {
-        chunks.push((&text[start..], start_line));
-    }
-    chunks
-}
-
-struct Budget {
-    nodes: usize,
-    alias_bytes: usize,
 }
 
 fn read_chunk(chunk: &str, first_line: u32, budget: &mut Budget, documents: &mut Vec<Parsed>) -> Result<(), Fault> {
@@ -224,11 +194,7 @@ impl<'text> Composer<'text> {
             self.start = Some(mark);
             self.nodes.push((places::ROOT, mark));
         }
-        match budget.nodes.checked_sub(1) {
-            Some(left) => budget.nodes = left,
-            None => return Err(fault(Code::YamlBudget, mark, format!("the file holds more than {MAX_NODES} values"))),
-        }
-        Ok(())
+        budget.count(mark)
     }
 
     /// Notes where a list or mapping begins and gives the hash of its pointer.
@@ -321,7 +287,7 @@ impl<'text> Composer<'text> {
             let message = "not valid YAML: the alias names the mapping or list in which it stands".to_owned();
             return Err(fault(Code::YamlSyntax, mark, message));
         };
-        pay(*weight, mark, budget)?;
+        budget.pay(*weight, mark)?;
         if self.stack.len() + depth(value) > MAX_DEPTH {
             return Err(too_deep(mark));
         }
@@ -347,7 +313,7 @@ impl<'text> Composer<'text> {
     ) -> Result<(), Fault> {
         if anchor > 0 {
             let weight = weight(&value);
-            pay(weight, mark, budget)?;
+            budget.pay(weight, mark)?;
             self.anchors.insert(anchor, (value.clone(), weight));
         }
         match self.stack.last_mut() {
@@ -397,17 +363,6 @@ impl<'text> Composer<'text> {
             kind => fault(Code::YamlSyntax, mark, format!("not valid YAML: {kind}")),
         }
     }
-}
-
-/// Counts what an anchor keeps and what an alias copies.
-fn pay(weight: usize, mark: Mark, budget: &mut Budget) -> Result<(), Fault> {
-    let Some(left) = budget.alias_bytes.checked_sub(weight) else {
-        let limit = MAX_ALIAS_BYTES / 1024 / 1024;
-        let message = format!("the file's aliases expand to more than {limit} MiB; write the values out");
-        return Err(fault(Code::YamlBudget, mark, message));
-    };
-    budget.alias_bytes = left;
-    Ok(())
 }
 
 /// The short name of a tag, if it is one that a document may use here.

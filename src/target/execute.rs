@@ -3,6 +3,7 @@
 //! IO through [`World`] only. Stores the union inventory before the first write; starts a step when its own
 //! predecessors are ready; never writes what is not in the diff.
 
+mod begin;
 mod prune;
 mod retry;
 mod run;

@@ -12,9 +12,8 @@ use tokio::time::Instant;
 
 use super::retry::retrying;
 use super::{Applied, Limits, Outcome, reasons};
-use crate::diff::guard::reasons as refusals;
+use crate::diff::Diff;
 use crate::diff::seen::Readiness;
-use crate::diff::{Diff, Op, Refusal, Seen};
 use crate::inventory::Inventory;
 use crate::plan::{Plan, State, Step, StepId, Want};
 use crate::target::{Class, Done, Failure, World};
@@ -24,7 +23,7 @@ const PAUSE: Duration = Duration::from_millis(50);
 
 /// Where a step stands within this execution.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Phase {
+pub(super) enum Phase {
     /// To be written, once its needs are met.
     Blocked,
     /// To be written, and it will not be: a need failed.
@@ -60,12 +59,12 @@ pub(super) struct Run<'a, W, P> {
     pub(super) applied: Applied,
     pub(super) numbers: HashMap<&'a StepId, usize>,
     dependants: Vec<Vec<usize>>,
-    unmet: Vec<usize>,
-    phases: Vec<Phase>,
-    queue: VecDeque<usize>,
+    pub(super) unmet: Vec<usize>,
+    pub(super) phases: Vec<Phase>,
+    pub(super) queue: VecDeque<usize>,
     settling: BTreeSet<usize>,
     /// Steps to be written that may still start: deletes wait for them.
-    unwritten: usize,
+    pub(super) unwritten: usize,
     pruned: bool,
 }
 
@@ -126,7 +125,7 @@ impl<'a, W: World, P: Fn(&StepId, &Outcome) + Send + Sync> Run<'a, W, P> {
         self.applied
     }
 
-    fn writes(&self, step: &Step) -> bool {
+    pub(super) fn writes(&self, step: &Step) -> bool {
         self.diff.changes().get(&step.id).is_some_and(|change| change.op.writes())
     }
 
@@ -157,49 +156,8 @@ impl<'a, W: World, P: Fn(&StepId, &Outcome) + Send + Sync> Run<'a, W, P> {
         }
     }
 
-    /// Sorts the steps by what is to be done with them.
-    fn begin(&mut self) {
-        let plan = self.plan;
-        self.unwritten = plan.steps.iter().filter(|step| self.writes(step)).count();
-        for (number, step) in plan.steps.iter().enumerate() {
-            match self.diff.changes().get(&step.id).map(|change| (&change.op, &change.seen)) {
-                Some((Op::Create | Op::Update(_), _)) => {
-                    if self.unmet[number] == 0 && self.phases[number] == Phase::Blocked {
-                        self.phases[number] = Phase::Started;
-                        self.queue.push_back(number);
-                    } else if self.phases[number] == Phase::Blocked {
-                        self.tell_waiting(number);
-                    }
-                }
-                Some((Op::Refuse(refusal), seen)) => self.refused(number, refusal, seen),
-                Some((_, Seen::Pending(why))) => {
-                    self.finish(number, Phase::Met, Outcome::new(State::Pending, reasons::NO_SERVER, why));
-                }
-                Some((_, Seen::Present(live))) => self.readiness(number, live.readiness.clone()),
-                Some(_) => self.finish(number, Phase::Met, Outcome::new(State::Ready, reasons::COMPLETED, "")),
-                None => {
-                    let message = "it was not compared with the world; this is a mistake of Windlass";
-                    self.finish(number, Phase::Unmet, Outcome::new(State::Unknown, refusals::UNREADABLE, message));
-                }
-            }
-        }
-    }
-
-    fn refused(&mut self, number: usize, refusal: &Refusal, seen: &Seen) {
-        let (state, phase) = match (refusal.reason, seen) {
-            (_, Seen::Unknown(_)) => (State::Unknown, Phase::Unmet),
-            (refusals::TERMINATING, _) => (State::Progressing, Phase::Unmet),
-            // It is there, if not as wanted: dependants go on.
-            (refusals::DRIFTED, Seen::Present(live)) if live.readiness == Readiness::Ready => {
-                (State::Refused, Phase::Met)
-            }
-            _ => (State::Refused, Phase::Unmet),
-        };
-        self.finish(number, phase, Outcome::new(state, refusal.reason, &refusal.message));
-    }
-
     /// Takes in what is known of a step's readiness.
-    fn readiness(&mut self, number: usize, readiness: Readiness) {
+    pub(super) fn readiness(&mut self, number: usize, readiness: Readiness) {
         let plan = self.plan;
         let Some(step) = plan.steps.get(number) else { return };
         match readiness {
@@ -223,7 +181,7 @@ impl<'a, W: World, P: Fn(&StepId, &Outcome) + Send + Sync> Run<'a, W, P> {
     }
 
     /// Ends a step, and lets its dependants start or shows that they cannot.
-    fn finish(&mut self, number: usize, phase: Phase, outcome: Outcome) {
+    pub(super) fn finish(&mut self, number: usize, phase: Phase, outcome: Outcome) {
         let plan = self.plan;
         if let Some(step) = plan.steps.get(number) {
             self.tell(&step.id, outcome);
@@ -261,7 +219,7 @@ impl<'a, W: World, P: Fn(&StepId, &Outcome) + Send + Sync> Run<'a, W, P> {
         }
     }
 
-    fn tell_waiting(&mut self, number: usize) {
+    pub(super) fn tell_waiting(&mut self, number: usize) {
         let plan = self.plan;
         let Some(step) = plan.steps.get(number) else { return };
         let waits_for: Vec<StepId> = step
