@@ -70,7 +70,12 @@ fn files_are_short() {
 #[test]
 fn nothing_is_left_for_later() {
     // Put together here, so that this file does not find itself.
-    let marks = [["#[ig", "nore"].concat(), ["todo", "!("].concat(), ["unimpl", "emented!("].concat()];
+    let marks = [
+        ["#[ig", "nore"].concat(),
+        ["todo", "!("].concat(),
+        ["unimpl", "emented!("].concat(),
+        ["Not writ", "ten yet"].concat(),
+    ];
     let mut found = Vec::new();
     for path in rust_files() {
         for (number, line) in read(&path).lines().enumerate() {
