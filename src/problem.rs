@@ -94,15 +94,13 @@ codes! {
     UnknownAnnotation,
     /// Whether a kind has namespaces is not known; it was taken to have.
     ScopeAssumed,
-    /// An object's namespace neither exists nor is declared.
-    NamespaceMissing,
     /// Two documents expand to the same object.
     NameConflict,
     /// Steps wait for one another in a circle.
     DependencyCycle,
     /// An annotation `depends-on` names a step that is not in the plan.
     DependencyMissing,
-    /// A secret stands in the repository in clear text.
+    /// A password or token stands where everybody reads it.
     SecretInGit,
     /// A GitSync asks for something that this version does not do.
     NotSupported,

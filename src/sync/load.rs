@@ -107,6 +107,14 @@ fn take_away(value: &mut Value, pointer: &str) -> bool {
     }
 }
 
+/// Whether a URL holds a password, or a token in place of a user name. The user name of an SSH URL is none.
+fn holds_credentials(url: &str) -> bool {
+    let (scheme, rest) = url.trim().split_once("://").unwrap_or(("", url.trim()));
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    let Some((user, _)) = authority.rsplit_once('@') else { return false };
+    user.contains(':') || matches!(scheme.to_ascii_lowercase().as_str(), "http" | "https")
+}
+
 fn check(spec: &GitSyncSpec, checks: &Checks, problems: &mut Vec<Problem>) {
     let mut invalid = |pointer: &str, message: String| {
         problems.push(Problem::error(Code::InvalidValue, message).pointing(pointer));
@@ -114,6 +122,15 @@ fn check(spec: &GitSyncSpec, checks: &Checks, problems: &mut Vec<Problem>) {
     if spec.source.url.trim().is_empty() {
         invalid("/spec/source/url", "the source has no URL. Write a git URL or a path".to_owned());
     }
+    if holds_credentials(&spec.source.url) {
+        let message = "the source's URL holds a user name or password, and whoever reads this GitSync reads it. Take it \
+                       out of the URL (and change it, if others could read it), and put it into a Secret that \
+                       source.secretRef names: username and password, or bearerToken";
+        problems.push(Problem::error(Code::SecretInGit, message).pointing("/spec/source/url"));
+    }
+    let mut invalid = |pointer: &str, message: String| {
+        problems.push(Problem::error(Code::InvalidValue, message).pointing(pointer));
+    };
     if let Some(reference) = &spec.source.reference {
         let Reference { branch, tag, semver, commit } = reference;
         let given = [branch, tag, semver, commit].into_iter().flatten().count();
@@ -215,6 +232,25 @@ mod tests {
         assert!(sync.is_none());
         assert_eq!(problems.len(), 2);
         assert!(problems.iter().all(|p| p.code == Code::NotSupported));
+    }
+
+    #[test]
+    fn a_password_in_the_url_is_told_without_being_repeated() {
+        for url in [
+            "https://ada:hunter2@git.example/x.git",
+            "https://hunter2@git.example/x.git",
+            "ssh://git:hunter2@git.example/x.git",
+            "git:hunter2@git.example:x.git",
+        ] {
+            let (sync, problems) = read(&sync(&json!({"source": {"url": url}})), &LENIENT);
+            assert!(sync.is_none(), "{url}");
+            assert_eq!(problems.len(), 1);
+            assert_eq!(problems[0].code, Code::SecretInGit);
+            assert!(!problems[0].message.contains("hunter2"));
+        }
+        for url in ["git@git.example:x.git", "ssh://git@git.example/x.git", "https://git.example/a@b:c", "/srv/a@b"] {
+            assert_eq!(pointers(&sync(&json!({"source": {"url": url}}))), [], "{url}");
+        }
     }
 
     #[test]

@@ -116,6 +116,25 @@ fn no_test_file_is_forgotten() {
 }
 
 #[test]
+fn every_problem_code_is_told_by_somebody() {
+    let code: String = files("src", "rs")
+        .iter()
+        .filter(|path| *path != "src/problem.rs" && !path.ends_with("tests.rs"))
+        // What stands below the unit tests of a file tells nothing to anybody.
+        .map(|path| read(path).split("#[cfg(test)]").next().unwrap_or_default().to_owned())
+        .collect();
+    let told = |name: &str| {
+        code.match_indices(&format!("Code::{name}")).any(|(at, found)| {
+            !code[at + found.len()..].starts_with(|next: char| next.is_ascii_alphanumeric() || next == '_')
+        })
+    };
+    let imported = code.contains("use crate::problem::Code::{");
+    assert!(!imported, "name codes as `Code::Name`, so that this test finds them");
+    let silent = windlass::problem::Code::ALL.iter().filter(|code| !told(code.as_str()));
+    none(&silent.map(ToString::to_string).collect::<Vec<_>>(), "nobody tells these codes; take them away");
+}
+
+#[test]
 fn no_snapshot_is_left_over() {
     let mut left = Vec::new();
     for path in files("tests", "snap").into_iter().chain(files("src", "snap")) {
