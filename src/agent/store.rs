@@ -101,8 +101,14 @@ impl Store {
     pub fn open(folder: &Path) -> Result<Self, StoreError> {
         let requests = folder.join("requests");
         make_private(&requests)?;
+        close(folder, 0o700);
         let path = folder.join("lock");
-        let lock = File::create(&path).map_err(|source| io_error("make", &path, source))?;
+        let mut options = File::options();
+        options.write(true).create(true).truncate(false);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        let lock = options.open(&path).map_err(|source| io_error("make", &path, source))?;
+        close(&path, 0o600);
         match lock.try_lock() {
             Ok(()) => Ok(Self { folder: folder.to_owned(), _lock: lock }),
             Err(TryLockError::WouldBlock) => Err(StoreError::Locked(folder.to_owned())),
@@ -205,6 +211,21 @@ fn make_private(folder: &Path) -> Result<(), StoreError> {
     builder.create(folder).map_err(|source| io_error("make", folder, source))
 }
 
+/// Closes to others what an older version, or a person, left open. Where it is somebody else's (a mounted volume, say),
+/// it stays as its owner wants it.
+fn close(path: &Path, mode: u32) {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt as _;
+        let Ok(metadata) = fs::metadata(path) else { return };
+        if metadata.permissions().mode() & 0o077 != 0
+            && let Err(error) = fs::set_permissions(path, fs::Permissions::from_mode(mode))
+        {
+            tracing::debug!(path = %path.display(), %error, "others may read this, and it cannot be changed");
+        }
+    }
+}
+
 fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
     let folder = path.parent().unwrap_or(path);
     let mut file = tempfile::NamedTempFile::new_in(folder).map_err(|source| io_error("write", path, source))?;
@@ -231,6 +252,29 @@ mod tests {
         drop(first);
         assert!(!is_held(folder.path()));
         Store::open(folder.path()).unwrap();
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn nobody_else_reads_the_folder_or_what_is_in_it() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        let temp = tempfile::tempdir().unwrap();
+        let (made, open) = (temp.path().join("a/b"), temp.path().join("open"));
+        fs::create_dir(&open).unwrap();
+        fs::set_permissions(&open, fs::Permissions::from_mode(0o755)).unwrap();
+        fs::write(open.join("lock"), "").unwrap();
+        for folder in [&made, &open] {
+            let store = Store::open(folder).unwrap();
+            store.save(&Saved::default()).unwrap();
+            leave(folder, &Request::Resume, jiff::Timestamp::UNIX_EPOCH).unwrap();
+            assert_eq!((mode(folder), mode(&folder.join("requests"))), (0o700, 0o700));
+            assert_eq!((mode(&folder.join("lock")), mode(&folder.join("status.json"))), (0o600, 0o600));
+            for request in fs::read_dir(folder.join("requests")).unwrap() {
+                assert_eq!(mode(&request.unwrap().path()), 0o600);
+            }
+        }
+        assert_eq!(mode(&temp.path().join("a")), 0o700);
     }
 
     #[test]

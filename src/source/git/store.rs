@@ -38,6 +38,13 @@ pub(super) fn open_or_create(path: &Path) -> Result<Repository, SourceError> {
     if let Some(parent) = path.parent() {
         fs::create_dir_all(parent).map_err(|error| unwritable(parent, &error.to_string()))?;
     }
+    // Whoever may not read the repository may not read its clone.
+    let mut private = fs::DirBuilder::new();
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut private, 0o700);
+    if !path.exists() {
+        private.create(path).map_err(|error| unwritable(path, &error.to_string()))?;
+    }
     Repository::init_opts(path, git2::RepositoryInitOptions::new().bare(true).external_template(false).no_reinit(false))
         .map_err(|error| unwritable(path, error.message()))
 }
