@@ -93,7 +93,9 @@ fn judge(doing: &Doing<'_>, refused: &Refused) -> (Class, &'static str, String) 
         ),
         404 if refused.details.kind == "namespaces" && doing.resource.plural != "namespaces" => {
             let namespace = doing.namespace.unwrap_or(&refused.details.name);
-            let what = format!("namespace {namespace} does not exist; declare it in the repository or create it");
+            let what = format!(
+                "namespace {namespace} does not exist; declare it in the repository (a Namespace is applied first), or create it"
+            );
             (Retry, "NamespaceMissing", what)
         }
         404 => (Retry, "NotFound", "it does not exist".to_owned()),
@@ -116,19 +118,67 @@ fn judge(doing: &Doing<'_>, refused: &Refused) -> (Class, &'static str, String) 
 
 /// What the server says, in so far as it may be shown.
 fn said(doing: &Doing<'_>, refused: &Refused) -> String {
-    let quotes = matches!(refused.code, 400 | 422 | 500);
-    if doing.resource.kind == "Secret" && quotes {
-        let fields: Vec<&str> = refused.details.causes.iter().map(|cause| cause.field.as_str()).collect();
-        return match fields.as_slice() {
-            [] => "the API server refuses the Secret (its words are not shown: they may hold a value)".to_owned(),
-            fields => format!("the API server refuses the Secret at {}", fields.join(", ")),
+    if doing.resource.kind == "Secret" && !is_plain(refused) {
+        let who = match webhook(&refused.message) {
+            Some(name) => format!("admission webhook {name}"),
+            None => "the API server".to_owned(),
         };
+        let fields: Vec<&str> = refused.details.causes.iter().map(|cause| cause.field.as_str()).collect();
+        let fields: Vec<&str> = fields.into_iter().filter(|field| is_field(field)).collect();
+        let place = if fields.is_empty() { String::new() } else { format!(" at {}", fields.join(", ")) };
+        return format!(
+            "{who} refuses the Secret{place} (status {}; its words are not shown, they may hold a value; `kubectl apply \
+             --dry-run=server` shows them to you)",
+            refused.code
+        );
     }
     let mut text = refused.message.replace('\n', " ");
     if text.is_empty() {
         text = format!("HTTP status {}", refused.code);
     }
     text
+}
+
+/// Whether the words are the API server's own, of a kind that never quotes what was sent.
+fn is_plain(refused: &Refused) -> bool {
+    let message = refused.message.as_str();
+    match refused.code {
+        // No answer came: these are our words.
+        0 => true,
+        401 | 404 | 410 | 429 => webhook(message).is_none(),
+        403 => ["User \"", "exceeded quota", "unable to create new content in namespace"]
+            .iter()
+            .any(|own| forbidden(message).is_some_and(|rest| rest.starts_with(own))),
+        409 => message.starts_with("Operation cannot be fulfilled on secrets ") || refused.reason == "AlreadyExists",
+        _ => false,
+    }
+}
+
+/// What follows `secrets "name" is forbidden: ` or `secrets is forbidden: `.
+fn forbidden(message: &str) -> Option<&str> {
+    let (what, rest) = message.strip_prefix("secrets ")?.split_once("is forbidden: ")?;
+    let name = what.trim_end();
+    let quoted = name.len() >= 2 && name.starts_with('"') && name.ends_with('"');
+    (name.is_empty() || quoted && !name.contains(' ')).then_some(rest)
+}
+
+/// The admission webhook that a refusal names.
+fn webhook(message: &str) -> Option<&str> {
+    let rest = ["admission webhook \"", "failed calling webhook \""].iter().find_map(|start| {
+        let at = message.find(start)?;
+        message.get(at + start.len()..)
+    })?;
+    let name = rest.split_once('"')?.0;
+    let is_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-');
+    (!name.is_empty() && name.chars().all(is_name)).then_some(name)
+}
+
+/// Whether a cause's field is a path of keys, and nothing that a webhook made up.
+fn is_field(field: &str) -> bool {
+    let inner = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-' | '[' | ']' | '/');
+    ["data", "stringData", "metadata", "type", "immutable"].iter().any(|root| field.starts_with(root))
+        && field.len() <= 300
+        && field.chars().all(inner)
 }
 
 #[cfg(test)]

@@ -88,8 +88,34 @@ fn the_servers_words_about_a_secret_are_not_passed_on() {
     for refused in [
         status(422, "Invalid", "Invalid value: hunter2", cause),
         status(500, "", "failed to create typed patch object hunter2", "{}"),
+        status(403, "Forbidden", "admission webhook \"no.weak\" denied the request: hunter2 is weak", "{}"),
+        status(403, "Forbidden", "secrets \"s\" is forbidden: ValidatingAdmissionPolicy 'p' denied: hunter2", "{}"),
+        status(403, "Forbidden", "secrets \"s\" is forbidden: hunter2 is forbidden: User \"u\" cannot", "{}"),
+        status(409, "Conflict", "hunter2", "{}"),
+        status(404, "NotFound", "admission webhook \"no.weak\" denied the request: hunter2", "{}"),
+        status(422, "Invalid", "x", r#"{"causes":[{"field":"data[a]: hunter2"},{"field":"hunter2"}]}"#),
+        status(503, "", "hunter2", "{}"),
+        Refused::from_answer(418, b"hunter2", None),
+        Refused::from_answer(502, b"hunter2", None),
     ] {
         let failure = classify(&doing, &refused);
         assert!(!failure.message.contains("hunter2"), "{}", failure.message);
     }
+}
+
+#[test]
+fn what_the_server_says_without_quoting_is_passed_on_about_a_secret_too() {
+    let resource = resource("Secret", "secrets");
+    let doing = Doing { verb: "patch", resource: &resource, namespace: Some("web"), name: "s" };
+    let said = |refused: Refused| classify(&doing, &refused).message;
+    let rbac =
+        r#"secrets "s" is forbidden: User "u" cannot patch resource "secrets" in API group "" in the namespace "web""#;
+    assert!(said(status(403, "Forbidden", rbac, "{}")).contains("no right to patch secrets"));
+    let quota = r#"secrets "s" is forbidden: exceeded quota: few, requested: count/secrets=1"#;
+    assert!(said(status(403, "Forbidden", quota, "{}")).contains("exceeded quota: few"));
+    let cause = r#"{"causes":[{"field":"data[password]","message":"x"}]}"#;
+    let denied = r#"admission webhook "no.weak" denied the request: too weak"#;
+    let shown = said(status(403, "Forbidden", denied, cause));
+    assert!(shown.contains("admission webhook no.weak refuses the Secret at data[password] (status 403"), "{shown}");
+    assert!(said(Refused::unsent("connection refused".into())).contains("connection refused"));
 }
