@@ -18,6 +18,33 @@ pub fn hash_bytes(bytes: &[u8]) -> String {
     hex(&Sha256::digest(bytes))
 }
 
+/// HMAC-SHA256 in hex of the canonical JSON: for values that could be guessed from a plain hash.
+#[must_use]
+pub fn keyed_hash(key: &HashKey, value: &Value) -> String {
+    hex(ring::hmac::sign(&key.0, text(value).as_bytes()).as_ref())
+}
+
+/// Key of [`keyed_hash`]. Whoever has it can try out values; so it is never shown.
+#[derive(Clone)]
+pub struct HashKey(ring::hmac::Key);
+
+impl HashKey {
+    /// Bytes in a key.
+    pub const BYTES: usize = 32;
+
+    /// From bytes that nobody can guess.
+    #[must_use]
+    pub fn new(bytes: &[u8; Self::BYTES]) -> Self {
+        Self(ring::hmac::Key::new(ring::hmac::HMAC_SHA256, bytes))
+    }
+}
+
+impl std::fmt::Debug for HashKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("HashKey(***)")
+    }
+}
+
 /// The canonical JSON. `serde_json::Map` is a BTreeMap here (feature `preserve_order` is off, held by a test).
 #[must_use]
 pub fn text(value: &Value) -> String {
@@ -51,6 +78,16 @@ mod tests {
         let b: Value = serde_json::from_str(r#"{"a":{"c":null,"d":[2,1]},"b":1}"#).unwrap();
         assert_eq!(text(&a), r#"{"a":{"c":null,"d":[2,1]},"b":1}"#);
         assert_eq!(hash(&a), hash(&b));
+    }
+
+    #[test]
+    fn a_keyed_hash_depends_on_the_key_and_shows_nothing_of_it() {
+        let value = Value::from("hunter2");
+        let (one, two) = (HashKey::new(&[1; 32]), HashKey::new(&[2; 32]));
+        assert_eq!(keyed_hash(&one, &value), keyed_hash(&one, &value));
+        assert_ne!(keyed_hash(&one, &value), keyed_hash(&two, &value));
+        assert_ne!(keyed_hash(&one, &value), hash(&value));
+        assert_eq!(format!("{one:?}"), "HashKey(***)");
     }
 
     #[test]

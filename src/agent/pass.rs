@@ -254,7 +254,12 @@ async fn prepare<W: World>(
     let (declared, mut problems) = declared::read(&snapshot, &context, &mut memory.memo);
     bench.metrics.stage(Stage::Declare, began.elapsed());
     let began = Instant::now();
-    let (plan, more) = expand(&declared);
+    let (mut plan, more) = expand(&declared);
+    if plan.holds_secret()
+        && let Some(key) = bench.world.hash_key().await.map_err(Unprepared::Target)?
+    {
+        plan = plan.keyed(&key);
+    }
     problems.extend(more);
     problems.sort();
     bench.metrics.stage(Stage::Expand, began.elapsed());

@@ -17,7 +17,7 @@ use serde_json::json;
 use super::Exit;
 use super::install::{NAME, PART_OF};
 use crate::sync::{DEFAULT_NAMESPACE, GROUP};
-use crate::target::kube::{INVENTORY_LABEL, connect};
+use crate::target::kube::{HASH_KEY_LABEL, INVENTORY_LABEL, connect};
 
 /// How long an object may take to be gone.
 const GONE: Duration = Duration::from_secs(60);
@@ -147,6 +147,7 @@ async fn find(client: &Client, args: &Args) -> Result<Vec<Item>, kube::Error> {
     for (group, version, kind, labels, how) in [
         (GROUP, "v1alpha1", "GitSync", None, How::Release),
         ("", "v1", "ConfigMap", Some(INVENTORY_LABEL), How::ReleaseAndDelete),
+        ("", "v1", "Secret", Some(HASH_KEY_LABEL), How::Delete),
     ] {
         let resource = resource(group, version, kind);
         let all: Api<DynamicObject> = Api::all_with(client.clone(), &resource);

@@ -29,7 +29,7 @@ pub struct Plan {
     pub revision: Revision,
     /// In topological order of `needs`, ties by id; ids are unique.
     pub steps: Vec<Step>,
-    /// sha-256 (hex) over the sorted (id, content hash) pairs.
+    /// sha-256 (hex) over the sorted (id, content hash) pairs. A plan without key counts secret values as `***`.
     pub digest: String,
     /// What this revision failed to say, and so must not be taken to have removed.
     pub held: Held,
@@ -55,6 +55,23 @@ impl Plan {
     pub fn empty() -> Self {
         let (revision, held) = (Revision::default(), Held::default());
         Self { revision, steps: Vec::new(), digest: canonical::digest([]), held }
+    }
+
+    /// The plan with the hashes of its Secrets keyed, and the digest that follows. An agent compares and writes only
+    /// such a plan: without a key, two values of one Secret have the same hash.
+    #[must_use]
+    pub fn keyed(mut self, key: &canonical::HashKey) -> Self {
+        for step in self.steps.iter_mut().filter(|step| step.want.holds_secret()) {
+            step.hash = step.want.hash(Some(key));
+        }
+        self.digest = canonical::digest(self.steps.iter().map(|step| (step.id.as_str(), step.hash.as_str())));
+        self
+    }
+
+    /// Whether a step holds a secret value.
+    #[must_use]
+    pub fn holds_secret(&self) -> bool {
+        self.steps.iter().any(|step| step.want.holds_secret())
     }
 
     /// Finds a step.

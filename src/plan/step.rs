@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::StepId;
+use super::canonical::{self, HashKey};
 
 /// Where a step comes from: the declared document that it is, or that expanded to it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -79,6 +80,24 @@ impl Want {
         }
     }
 
+    /// Whether it holds a secret value: its content hash is then keyed.
+    #[must_use]
+    pub fn holds_secret(&self) -> bool {
+        self.object().is_some_and(super::secret::holds_secret)
+    }
+
+    /// Its content hash. Without a key, secret values are hashed as `***`: whoever sees the hash could try out values.
+    #[must_use]
+    pub fn hash(&self, key: Option<&HashKey>) -> String {
+        match (self, key) {
+            (Self::Object(manifest), None) if self.holds_secret() => {
+                canonical::hash(&Self::Object(super::secret::masked(manifest)).to_json())
+            }
+            (_, Some(key)) if self.holds_secret() => canonical::keyed_hash(key, &self.to_json()),
+            _ => canonical::hash(&self.to_json()),
+        }
+    }
+
     /// The manifest, if this is an object.
     #[must_use]
     pub fn object(&self) -> Option<&Value> {
@@ -145,7 +164,7 @@ pub struct Step {
     pub want: Want,
     /// Steps that have to be ready first. Each is in the plan.
     pub needs: BTreeSet<StepId>,
-    /// sha-256 (hex) of the canonical JSON of `want`.
+    /// sha-256 (hex) of the canonical JSON of `want`; for a Secret keyed once the plan is ([`super::Plan::keyed`]).
     pub hash: String,
     /// Exceptions asked for by annotation.
     pub policy: Policy,
@@ -160,7 +179,7 @@ impl Step {
             Want::Object(manifest) => Want::Object(super::stamp::unstamp(manifest)),
             other => other,
         };
-        let hash = super::canonical::hash(&want.to_json());
+        let hash = want.hash(None);
         Self { id, origin, owner, want, needs: BTreeSet::new(), hash, policy: Policy::default() }
     }
 

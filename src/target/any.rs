@@ -9,6 +9,7 @@ use tokio::sync::mpsc;
 use super::dir::{self, Dir};
 use super::kube::Kube;
 use super::{Done, Failure, LiveStatus, World};
+use crate::canonical::HashKey;
 use crate::diff::seen::Readiness;
 use crate::diff::{Change, Live, Observed};
 use crate::inventory::{Entry, Inventory};
@@ -82,6 +83,10 @@ impl World for Target {
 
     async fn scopes(&self) -> Result<BTreeMap<(String, String), bool>, Failure> {
         each!(self, world => World::scopes(world.as_ref()).await)
+    }
+
+    async fn hash_key(&self) -> Result<Option<HashKey>, Failure> {
+        each!(self, world => world.hash_key().await)
     }
 
     fn statuses(&self) -> BTreeMap<StepId, LiveStatus> {

@@ -6,6 +6,7 @@
 pub mod any;
 pub mod dir;
 pub mod execute;
+mod hash_key;
 pub mod kube;
 
 use std::collections::BTreeMap;
@@ -14,6 +15,7 @@ use std::time::Duration;
 
 pub use any::Target;
 
+use crate::canonical::HashKey;
 use crate::diff::seen::Readiness;
 use crate::diff::{Change, Live, Observed};
 use crate::inventory::{Entry, Inventory};
@@ -43,6 +45,11 @@ pub trait World: Send + Sync {
     /// Whether each kind of the world is namespaced, by (group, kind); also the check that the world answers.
     fn scopes(&self) -> impl Future<Output = Result<BTreeMap<(String, String), bool>, Failure>> + Send {
         std::future::ready(Ok(BTreeMap::new()))
+    }
+    /// The key that the hashes of secret values take here (design §4.7); the same in every life of the agent. Asked for
+    /// only where a plan holds a secret value. None: a world that stores no hashes.
+    fn hash_key(&self) -> impl Future<Output = Result<Option<HashKey>, Failure>> + Send {
+        std::future::ready(Ok(None))
     }
     /// What the CRs of our own kinds say of themselves, as the last read or write showed it.
     fn statuses(&self) -> BTreeMap<StepId, LiveStatus> {

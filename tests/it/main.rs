@@ -27,3 +27,4 @@ mod source;
 
 // A real Kubernetes control plane.
 mod cluster;
+mod secrets;

@@ -1,7 +1,7 @@
 //! Service account and rights of the agent, from the kind registry.
 //!
-//! Pure. Least rights by default: no Secret outside the agent's namespace is read, no Secret and no RBAC object is
-//! written.
+//! Pure. Least rights by default: no Secret outside the agent's namespace is read, and no RBAC object and no
+//! Secret but the one with the key for hashes is written.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use super::{NAME, metadata};
 use crate::kinds;
 use crate::sync;
+use crate::target::kube::HASH_KEY;
 
 /// Plain objects that repositories hold beside high-level kinds. Secrets, RBAC objects, CRDs and admission webhooks are
 /// left out on purpose: whoever writes them owns the cluster. `--rights cluster-admin`, or a role of one's own bound to
@@ -47,6 +48,9 @@ pub(super) fn objects(namespace: &str, cluster_admin: bool) -> Vec<Value> {
             "apiVersion": format!("{rbac}/v1"), "kind": "Role", "metadata": metadata(Some(namespace)), "rules": [
                 // Credentials of sources. A GitSync elsewhere needs a role like this one in its own namespace.
                 { "apiGroups": [""], "resources": ["secrets"], "verbs": ["get"] },
+                // The key for hashes of secret values: this one Secret, made once.
+                { "apiGroups": [""], "resources": ["secrets"], "resourceNames": [HASH_KEY],
+                  "verbs": ["create", "patch"] },
                 { "apiGroups": ["coordination.k8s.io"], "resources": ["leases"],
                   "verbs": ["get", "create", "patch", "update"] },
             ],

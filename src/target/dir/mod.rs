@@ -15,14 +15,17 @@ use std::sync::Mutex;
 
 pub use watch::{Watch, watch};
 
-use super::{Class, Done, Failure, World};
+use super::{Class, Done, Failure, World, hash_key};
+use crate::canonical::HashKey;
 use crate::diff::seen::Readiness;
 use crate::diff::{Change, Live, Observed, Op, Reason, Seen};
 use crate::inventory::{Entry, Inventory};
-use crate::plan::stamp::{self, unstamp};
-use crate::plan::{Plan, Step, StepId, Want, canonical, yaml};
+use crate::plan::stamp;
+use crate::plan::{Plan, Step, StepId, Want, yaml};
 use crate::sync::{CONTENT_HASH, PART_OF};
 
+/// Fingerprint of a file that is not as it was written. Not a hash: the file may be a Secret.
+const EDITED: &str = "edited";
 /// Mode of files that hold no secret.
 const OPEN: u32 = 0o644;
 /// Mode of Secrets and of the inventory.
@@ -36,6 +39,8 @@ pub struct Dir {
     sync: String,
     part_of: String,
     source: String,
+    /// Read from the state folder when a Secret is first met.
+    hash_key: tokio::sync::OnceCell<HashKey>,
     /// Files of others as last reported, so that each is reported once.
     foreign: Mutex<BTreeSet<PathBuf>>,
 }
@@ -44,6 +49,8 @@ pub struct Dir {
 struct Look {
     id: StepId,
     relative: String,
+    /// Whether nobody else may read it.
+    secret: bool,
     /// What the plan wants in it, and its content hash; none for what left the repository.
     wanted: Option<(String, String)>,
 }
@@ -59,6 +66,7 @@ impl Dir {
             sync: crate::sync::id(namespace, name),
             part_of: crate::sync::part_of(namespace, name),
             source: source.to_owned(),
+            hash_key: tokio::sync::OnceCell::new(),
             foreign: Mutex::default(),
         }
     }
@@ -91,6 +99,13 @@ impl Dir {
     #[must_use]
     pub fn foreign(&self) -> Vec<PathBuf> {
         self.foreign.lock().map(|foreign| foreign.iter().cloned().collect()).unwrap_or_default()
+    }
+
+    /// The key in the state folder, made if there is none.
+    async fn key(&self) -> Result<HashKey, Failure> {
+        let path = self.state.join("hash-key");
+        let read = || blocking(move || stored_key(&path));
+        self.hash_key.get_or_try_init(|| async { read().await? }).await.cloned()
     }
 
     fn text(&self, step: &Step) -> Option<String> {
@@ -139,7 +154,8 @@ impl World for Dir {
         for step in &plan.steps {
             match (path::relative(&step.id), self.text(step)) {
                 (Some(relative), Some(text)) => {
-                    looks.push(Look { id: step.id.clone(), relative, wanted: Some((text, step.hash.clone())) });
+                    let (id, secret) = (step.id.clone(), step.want.holds_secret());
+                    looks.push(Look { id, relative, secret, wanted: Some((text, step.hash.clone())) });
                 }
                 _ => {
                     observed.insert(step.id.clone(), Seen::Pending(no_server(&step.want)));
@@ -148,7 +164,7 @@ impl World for Dir {
         }
         for (id, _) in inventory.unwanted(plan) {
             match path::relative(id) {
-                Some(relative) => looks.push(Look { id: id.clone(), relative, wanted: None }),
+                Some(relative) => looks.push(Look { id: id.clone(), relative, secret: false, wanted: None }),
                 None => {
                     let why = "no server is configured for it, so it cannot be removed there".to_owned();
                     observed.insert(id.clone(), Seen::Pending(why));
@@ -227,6 +243,10 @@ impl World for Dir {
         .await?
     }
 
+    async fn hash_key(&self) -> Result<Option<HashKey>, Failure> {
+        self.key().await.map(Some)
+    }
+
     async fn settle(&self, steps: &[&Step]) -> Vec<(StepId, Readiness)> {
         // An object is ready when written.
         steps.iter().map(|step| (step.id.clone(), Readiness::Ready)).collect()
@@ -239,9 +259,24 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) 
     })
 }
 
+fn stored_key(path: &Path) -> Result<HashKey, Failure> {
+    match std::fs::read(path) {
+        Ok(bytes) => {
+            if let Some(key) = hash_key::from_stored(&bytes) {
+                return Ok(key);
+            }
+            tracing::warn!(path = %path.display(), "the key for hashes of Secrets is damaged; it is made anew, and Secrets are written once more");
+        }
+        Err(error) if error.kind() == ErrorKind::NotFound => {}
+        Err(error) => return Err(file::failure("read", path, &error)),
+    }
+    let bytes = hash_key::fresh()?;
+    file::write(path, &bytes, CLOSED)?;
+    Ok(HashKey::new(&bytes))
+}
+
 fn mode(step: &Step) -> u32 {
-    let secret = step.id.object_parts().is_some_and(|parts| parts.group.is_empty() && parts.kind == "Secret");
-    if secret { CLOSED } else { OPEN }
+    if step.want.holds_secret() { CLOSED } else { OPEN }
 }
 
 fn no_server(want: &Want) -> String {
@@ -255,10 +290,8 @@ fn no_server(want: &Want) -> String {
     format!("no server is configured for {what}: a folder only holds objects")
 }
 
-/// What a file says of itself. `fingerprint` is set only when somebody edited it: it is then that of the bytes.
+/// What a file says of itself. `fingerprint` is set only when somebody edited it.
 fn look_at(root: &Path, part_of: &str, look: Look) -> (StepId, Seen) {
-    let secret = look.id.object_parts().is_some_and(|parts| parts.group.is_empty() && parts.kind == "Secret");
-    let mode = if secret { CLOSED } else { OPEN };
     let found = match file::read(root, &look.relative) {
         Ok(Some(found)) => found,
         Ok(None) => return (look.id, Seen::Absent),
@@ -266,16 +299,15 @@ fn look_at(root: &Path, part_of: &str, look: Look) -> (StepId, Seen) {
     };
     let mut live = Live { uid: look.relative, ..Live::default() };
     // A Secret that others may read is drift; how open other files are is the folder's owner's business.
-    let closed_enough = !secret || found.mode == mode;
+    let closed_enough = !look.secret || found.mode == CLOSED;
     match look.wanted {
         Some((text, hash)) if found.bytes == text.as_bytes() && closed_enough => {
             live.ours = true;
             live.content_hash = Some(hash);
         }
         _ => {
-            let fingerprint = canonical::hash_bytes(&found.bytes).get(..16).map(str::to_owned);
             let Some(manifest) = parse(&found.bytes) else {
-                live.fingerprint = fingerprint;
+                live.fingerprint = Some(EDITED.to_owned());
                 return (look.id, Seen::Present(live));
             };
             let owner = pointer(&manifest, "labels", PART_OF);
@@ -284,11 +316,9 @@ fn look_at(root: &Path, part_of: &str, look: Look) -> (StepId, Seen) {
                 .filter(|owner| owner != part_of)
                 .map(|owner| format!("another sync (its label {PART_OF} is {owner})"));
             live.content_hash = pointer(&manifest, "annotations", CONTENT_HASH);
-            let bare = canonical::hash(&Want::Object(unstamp(manifest)).to_json());
-            // As an older revision left it: its own hash is that of its content, and it is not the wanted one.
-            let untouched = live.content_hash.as_ref() == Some(&bare)
-                && look.wanted.is_none_or(|(_, wanted)| live.content_hash.as_ref() != Some(&wanted));
-            live.fingerprint = fingerprint.filter(|_| !untouched || !closed_enough);
+            // As an older revision left it, or as another key hashed it: that is a change of ours, no hand edit.
+            let older = look.wanted.is_none_or(|(_, wanted)| live.content_hash.as_ref() != Some(&wanted));
+            live.fingerprint = (!older || !closed_enough).then(|| EDITED.to_owned());
         }
     }
     (look.id, Seen::Present(live))

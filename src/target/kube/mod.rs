@@ -6,7 +6,7 @@
 //! ```text
 //! wire ─ one request, one answer          answers ─ answer → class, reason, message (pure)
 //! discovery ─ kinds                       normalise, leftovers, managed, kstatus ─ pure
-//! observe → apply, remove, settle         store ─ the inventory        crds, status ─ what is written beside
+//! observe → apply, remove, settle         store ─ the inventory        crds, status, hash_key ─ what is written beside
 //! ```
 
 mod adopt;
@@ -15,6 +15,7 @@ mod apply;
 pub mod connect;
 mod crds;
 mod discovery;
+mod hash_key;
 mod kstatus;
 mod leftovers;
 mod managed;
@@ -34,10 +35,12 @@ use serde_json::Value;
 
 pub use crds::{CrdState, ensure_crds};
 pub use discovery::Scopes;
+pub(crate) use hash_key::{LABEL as HASH_KEY_LABEL, NAME as HASH_KEY};
 pub use status::{EventNote, ObjectName, Reports, Severity};
 pub(crate) use store::LABEL as INVENTORY_LABEL;
 
 use super::{Done, Failure, LiveStatus, World};
+use crate::canonical::HashKey;
 use crate::diff::seen::Readiness;
 use crate::diff::{Change, Live, Observed};
 use crate::inventory::{Entry, Inventory};
@@ -97,6 +100,7 @@ pub struct Kube {
     memory: Mutex<BTreeMap<StepId, Memory>>,
     watches: settle::Watches,
     stored: tokio::sync::Mutex<store::Stored>,
+    hash_key: tokio::sync::Mutex<Option<HashKey>>,
 }
 
 /// What is remembered of an object between its read and its write, and for its status.
@@ -120,6 +124,7 @@ impl Kube {
             memory: Mutex::default(),
             watches: settle::Watches::default(),
             stored: tokio::sync::Mutex::default(),
+            hash_key: tokio::sync::Mutex::default(),
         }
     }
 
@@ -207,6 +212,10 @@ impl World for Kube {
 
     async fn scopes(&self) -> Result<Scopes, Failure> {
         Self::scopes(self).await
+    }
+
+    async fn hash_key(&self) -> Result<Option<HashKey>, Failure> {
+        self.key().await.map(Some)
     }
 
     fn statuses(&self) -> BTreeMap<StepId, LiveStatus> {

@@ -196,7 +196,7 @@ impl Kube {
             None => match self.wire.post(&resource.collection(Some(namespace)), &body).await {
                 // Only our own default namespace is made; any other is somebody's to decide on.
                 Err(refused) if refused.is_not_found() && namespace == DEFAULT_NAMESPACE => {
-                    self.make_namespace().await?;
+                    self.make_namespace().await.map_err(Stop::Failure)?;
                     self.wire.post(&resource.collection(Some(namespace)), &body).await
                 }
                 Err(refused) if refused.reason == "AlreadyExists" => return self.judge_existing(&name).await,
@@ -240,7 +240,7 @@ impl Kube {
         }
     }
 
-    async fn make_namespace(&self) -> Result<(), Stop> {
+    pub(super) async fn make_namespace(&self) -> Result<(), Failure> {
         let body = json!({
             "apiVersion": "v1",
             "kind": "Namespace",
@@ -249,7 +249,7 @@ impl Kube {
         match self.wire.post("/api/v1/namespaces", &body).await {
             Ok(_) => Ok(()),
             Err(refused) if refused.code == 409 => Ok(()),
-            Err(refused) => Err(Stop::Failure(self.stop("create", &refused))),
+            Err(refused) => Err(self.stop("create", &refused)),
         }
     }
 

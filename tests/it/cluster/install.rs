@@ -55,6 +55,8 @@ fn an_installation_runs_has_least_rights_and_is_taken_away_without_a_trace() {
         ("delete", "jobs.batch", "default"),
         ("patch", "gitsyncs.windlass.dev/status", "default"),
         ("get", "secrets", "windlass-system"),
+        ("create", "secrets/windlass-hash-key", "windlass-system"),
+        ("patch", "secrets/windlass-hash-key", "windlass-system"),
         ("patch", "customresourcedefinitions.apiextensions.k8s.io/gitsyncs.windlass.dev", ""),
     ] {
         assert!(can(plane, verb, resource, namespace), "it may not {verb} {resource} in {namespace:?}");
@@ -62,6 +64,9 @@ fn an_installation_runs_has_least_rights_and_is_taken_away_without_a_trace() {
     for (verb, resource, namespace) in [
         ("get", "secrets", "default"),
         ("patch", "secrets", "windlass-system"),
+        ("create", "secrets/another", "windlass-system"),
+        ("create", "secrets/windlass-hash-key", "default"),
+        ("delete", "secrets/windlass-hash-key", "windlass-system"),
         ("patch", "clusterroles.rbac.authorization.k8s.io", ""),
         ("patch", "customresourcedefinitions.apiextensions.k8s.io/others.example.com", ""),
         ("delete", "customresourcedefinitions.apiextensions.k8s.io/gitsyncs.windlass.dev", ""),
