@@ -21,6 +21,8 @@ mod signals;
 mod state;
 mod status;
 mod style;
+#[cfg(test)]
+mod tests;
 mod uninstall;
 mod validate;
 

@@ -251,3 +251,23 @@ async fn every_page_is_whole_on_a_phone_and_on_a_desk_in_both_themes() {
     assert!(real.is_empty(), "{real:?}");
     browser.end().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_pictures_in_the_docs_are_there_and_small() {
+    let pictures = [("overview", "/", 760), ("sync", "/syncs/windlass-system/platform", 1000)];
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/images");
+    if std::env::var_os("UPDATE").is_some() {
+        let (server, browser) = (Server::start(made_up::failing()).await, Browser::start().await);
+        for (name, path, height) in pictures {
+            browser.look(1240, height, "light").await;
+            browser.open(&format!("{}{path}", server.url)).await;
+            browser.wait_for("document.getElementById('stream').textContent.includes('live')").await;
+            browser.picture_to(&folder.join(format!("{name}.png"))).await;
+        }
+        browser.end().await;
+    }
+    for (name, ..) in pictures {
+        let size = std::fs::metadata(folder.join(format!("{name}.png"))).unwrap().len();
+        assert!((1..200 * 1024).contains(&size), "{name}.png has {size} bytes; UPDATE=1 makes it anew");
+    }
+}

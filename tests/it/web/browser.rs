@@ -1,7 +1,7 @@
 //! A headless Chromium, driven over WebDriver.
 
 use std::io::{BufRead as _, BufReader};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -110,13 +110,18 @@ impl Browser {
     }
 
     /// Leaves a picture of the page in the target folder, for people.
+    /// Keeps a picture of the window for a person to look at.
     pub(super) async fn picture(&self, name: &str) {
+        let file = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("dashboard").join(format!("{name}.png"));
+        self.picture_to(&file).await;
+    }
+
+    pub(super) async fn picture_to(&self, file: &Path) {
         use base64::Engine as _;
         let image = self.devtools("Page.captureScreenshot", json!({ "format": "png" })).await;
         let bytes = base64::engine::general_purpose::STANDARD.decode(image["data"].as_str().unwrap()).unwrap();
-        let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("dashboard");
-        std::fs::create_dir_all(&folder).unwrap();
-        std::fs::write(folder.join(format!("{name}.png")), bytes).unwrap();
+        std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+        std::fs::write(file, bytes).unwrap();
     }
 
     pub(super) async fn end(self) {
