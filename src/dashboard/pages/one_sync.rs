@@ -298,7 +298,7 @@ fn step_row(sync: &SyncView, step: &StepView, now: Timestamp) -> StepRow {
         name,
         id: step.id.to_string(),
         note,
-        place: if origin.path.is_empty() { String::new() } else { format!("{}:{}", origin.path, origin.line) },
+        place: attention::place_of(origin).unwrap_or_default(),
         place_href: words::forge(&sync.details.source, id, Some((&origin.path, origin.line))),
         since: When::of(now, &step.since),
         waits_for: waits.collect(),

@@ -6,7 +6,7 @@
 #[cfg(test)]
 mod tests;
 
-use crate::plan::{State, StepId};
+use crate::plan::{Origin, State, StepId};
 use crate::problem::{Problem, Severity};
 use crate::sync::conditions::{self, reasons};
 
@@ -115,7 +115,9 @@ pub fn attention(sync: &SyncView) -> Vec<Attention> {
     for id in sync.steps.iter().flat_map(|step| &step.waits_for) {
         *blocked.entry(id).or_default() += 1;
     }
-    let steps = sync.steps.iter().filter(|step| Tone::of(step.state) == Tone::Failed);
+    // What a document with an error holds back is that document's consequence, not one more thing to do.
+    let told = !found.is_empty();
+    let steps = sync.steps.iter().filter(|step| Tone::of(step.state) == Tone::Failed && !(told && is_held(step)));
     found.extend(steps.map(|step| of_step(step, blocked.get(&step.id).copied().unwrap_or_default())));
     if tone(sync) == Tone::Failed && (found.is_empty() || concerns_all(reason(sync))) {
         let condition = conditions::find(&sync.conditions, conditions::READY);
@@ -214,9 +216,24 @@ pub(crate) fn of_problem(problem: &Problem) -> Attention {
     }
 }
 
+/// Where a step is declared, as in `apps/web.yaml:14`; without the line where only the inventory knows the file.
+#[must_use]
+pub fn place_of(origin: &Origin) -> Option<String> {
+    match (origin.path.as_str(), origin.line) {
+        ("", _) => None,
+        (path, 0) => Some(path.to_owned()),
+        (path, line) => Some(format!("{path}:{line}")),
+    }
+}
+
+fn is_held(step: &StepView) -> bool {
+    use crate::diff::guard::reasons::{HELD_DOCUMENT, HELD_FILE, HELD_MOVED};
+    [HELD_DOCUMENT, HELD_FILE, HELD_MOVED].contains(&step.reason.as_str())
+}
+
 fn of_step(step: &StepView, blocks: usize) -> Attention {
     let (kind, name) = name_of(&step.id);
-    let place = (!step.origin.path.is_empty()).then(|| format!("{}:{}", step.origin.path, step.origin.line));
+    let place = place_of(&step.origin);
     Attention {
         title: format!("{kind} {name}"),
         place,

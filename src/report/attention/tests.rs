@@ -93,3 +93,17 @@ fn every_world_has_a_readable_name() {
     assert_eq!(named("object/core/Namespace/-/web"), ("Namespace".into(), "web".into()));
     assert_eq!(named("probe/web/front/home"), ("Probe".into(), "web/front/home".into()));
 }
+
+#[test]
+fn what_a_bad_document_holds_back_is_not_one_more_thing_to_do() {
+    let mut sync = sync("a", "False", reasons::PROBLEMS);
+    let mut held = step("kept", State::Refused, &[]);
+    held.reason = crate::diff::guard::reasons::HELD_FILE.into();
+    held.origin.line = 0;
+    sync.steps = vec![held, step("broken", State::Failed, &[])];
+    let titles = |sync: &SyncView| attention(sync).into_iter().map(|item| item.title).collect::<Vec<_>>();
+    assert_eq!(titles(&sync), ["Deployment web/kept", "Deployment web/broken"]);
+    assert_eq!(attention(&sync)[0].place.as_deref(), Some("web.yaml"), "no line is known");
+    sync.problems = vec![Problem::error(Code::YamlSyntax, "not valid YAML")];
+    assert_eq!(titles(&sync), ["", "Deployment web/broken"]);
+}
