@@ -1,7 +1,7 @@
 //! The kinds that every Kubernetes 1.36 API server has: group, kind, plural, and whether their objects have a namespace.
 //!
 //! Pure data, from `kubectl api-resources` of an API server with every API and alpha feature switched on; sorted by group
-//! and kind. Read by `scope`.
+//! and kind. GitSync is among them: a repository may hold the syncs of others. Read by `scope`.
 
 /// (group, kind, plural, namespaced).
 pub(super) static KINDS: &[(&str, &str, &str, bool)] = &[
@@ -78,4 +78,5 @@ pub(super) static KINDS: &[(&str, &str, &str, bool)] = &[
     ("storage.k8s.io", "StorageClass", "storageclasses", false),
     ("storage.k8s.io", "VolumeAttachment", "volumeattachments", false),
     ("storage.k8s.io", "VolumeAttributesClass", "volumeattributesclasses", false),
+    ("windlass.dev", "GitSync", "gitsyncs", true),
 ];

@@ -76,6 +76,7 @@ mod tests {
         assert_eq!(namespaced("", "Namespace"), Some(false));
         assert_eq!(namespaced("apiextensions.k8s.io", "CustomResourceDefinition"), Some(false));
         assert_eq!(namespaced("example.com", "Deployment"), None);
+        assert_eq!(namespaced(crate::sync::GROUP, "GitSync"), Some(true));
         assert_eq!(plural("networking.k8s.io", "NetworkPolicy"), Some("networkpolicies"));
     }
 
