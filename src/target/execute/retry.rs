@@ -14,7 +14,11 @@ const ONE_TRY: Duration = Duration::from_secs(300);
 /// Longest pause that another side may ask for within one pass.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
-/// Runs `attempt` until it succeeds, fails for good, was tried four times, or the pass is cancelled.
+/// After this long no other try is begun: what hangs is taken up by the next pass.
+const ALL_TRIES: Duration = Duration::from_secs(30);
+
+/// Runs `attempt` until it succeeds, fails for good, was tried four times or for half a minute, or the pass is
+/// cancelled.
 pub(super) async fn retrying<T, F>(cancel: &CancellationToken, mut attempt: impl FnMut() -> F) -> Result<T, Failure>
 where
     F: Future<Output = Result<T, Failure>>,
@@ -25,6 +29,7 @@ where
         .with_max_times(3)
         .with_jitter()
         .build();
+    let began = tokio::time::Instant::now();
     loop {
         let failure = match tokio::time::timeout(ONE_TRY, attempt()).await {
             Ok(Ok(done)) => return Ok(done),
@@ -36,7 +41,7 @@ where
             }
         };
         let pause = match pauses.next() {
-            Some(pause) if failure.class == Class::Retry => pause,
+            Some(pause) if failure.class == Class::Retry && began.elapsed() < ALL_TRIES => pause,
             _ => return Err(failure),
         };
         let pause = failure.retry_after.map_or(pause, |asked| asked.max(pause).min(LONGEST_PAUSE));

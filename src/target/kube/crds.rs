@@ -10,8 +10,8 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomRe
 use serde_json::{Value, json};
 
 use super::answers::{Doing, classify};
-use super::discovery::Resource;
-use super::wire::{APPLY, JSON, Wire};
+use super::discovery::{Discovery, Known, Resource};
+use super::wire::{APPLY, JSON, METADATA_LIST, Wire};
 use super::{kstatus, managed};
 use crate::diff::seen::Readiness;
 use crate::plan::canonical;
@@ -21,6 +21,10 @@ use crate::target::{Class, Failure};
 
 /// How long a CRD may take to be established.
 const ESTABLISHED: Duration = Duration::from_secs(30);
+/// How often another agent may be faster.
+const CONFLICTS: u32 = 5;
+/// How long the API server may then take to serve and to name its kind; it says neither in the CRD.
+const SERVED: Duration = Duration::from_secs(10);
 
 /// What became of a CRD.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,31 +74,37 @@ async fn ensure(wire: &Wire, crd: &CustomResourceDefinition) -> Result<(String, 
         object.insert("metadata".to_owned(), metadata);
     }
     let path = resource.object(None, &name);
-    let live = match wire.get(&path, JSON).await {
-        Ok(live) => Some(live),
-        Err(refused) if refused.is_not_found() => None,
-        Err(refused) => return Err(classify(&Doing { verb: "get", ..doing }, &refused)),
-    };
-    let state = match &live {
-        Some(live) if managed::own(live, MANAGER).is_none() => CrdState::Foreign,
-        Some(live) if hash_of(live) == Some(hash.as_str()) => CrdState::Current,
-        _ => CrdState::Applied,
-    };
-    let mut now = live.unwrap_or_default();
-    if state == CrdState::Applied {
-        if now.is_null()
-            && let Some(metadata) = body.get_mut("metadata").and_then(Value::as_object_mut)
-        {
-            // Create-only: one that appears in between is somebody else's.
-            metadata.insert("resourceVersion".to_owned(), "1".into());
+    let apply = format!("{path}?fieldManager={MANAGER}&force=true");
+    let mut conflicts = 0;
+    let (mut now, state) = loop {
+        let live = match wire.get(&path, JSON).await {
+            Ok(live) => live,
+            Err(refused) if refused.is_not_found() => Value::Null,
+            Err(refused) => return Err(classify(&Doing { verb: "get", ..doing }, &refused)),
+        };
+        if !live.is_null() && managed::own(&live, MANAGER).is_none() {
+            break (live, CrdState::Foreign);
         }
-        let apply = format!("{path}?fieldManager={MANAGER}&force=true");
-        now = wire.patch(&apply, APPLY, &body).await.map_err(|refused| classify(&doing, &refused))?;
-    }
+        if hash_of(&live) == Some(hash.as_str()) {
+            break (live, CrdState::Current);
+        }
+        if let Some(metadata) = body.get_mut("metadata").and_then(Value::as_object_mut) {
+            // Create-only: one that appears in between is looked at again.
+            match live.is_null() {
+                true => metadata.insert("resourceVersion".to_owned(), "1".into()),
+                false => metadata.remove("resourceVersion"),
+            };
+        }
+        match wire.patch(&apply, APPLY, &body).await {
+            Ok(applied) => break (applied, CrdState::Applied),
+            Err(refused) if refused.code == 409 && conflicts < CONFLICTS => conflicts += 1,
+            Err(refused) => return Err(classify(&doing, &refused)),
+        }
+    };
     let until = Instant::now() + ESTABLISHED;
     loop {
         let why = match kstatus::readiness(&now) {
-            Readiness::Ready => return Ok((name, state)),
+            Readiness::Ready => break,
             Readiness::Failed(why) => {
                 return Err(Failure::new(Class::Stalled, "CrdRefused", format!("{doing}: {why}")));
             }
@@ -105,6 +115,35 @@ async fn ensure(wire: &Wire, crd: &CustomResourceDefinition) -> Result<(String, 
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
         now = wire.get(&path, JSON).await.map_err(|refused| classify(&Doing { verb: "get", ..doing }, &refused))?;
+    }
+    if state == CrdState::Applied {
+        served(wire, crd).await;
+    }
+    Ok((name, state))
+}
+
+/// Waits until the kind is among those that the server names, and its objects can be asked for. If that takes too long,
+/// whoever needs the kind says so.
+async fn served(wire: &Wire, crd: &CustomResourceDefinition) {
+    let spec = &crd.spec;
+    let Some(version) = spec.versions.iter().find(|version| version.served).map(|version| version.name.as_str()) else {
+        return;
+    };
+    let discovery = Discovery::new(wire.clone());
+    let until = Instant::now() + SERVED;
+    while Instant::now() < until {
+        if discovery.find(&format!("{}/{version}", spec.group), &spec.names.kind).await != Known::Missing {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let path = format!("/apis/{}/{version}/{}?limit=1", spec.group, spec.names.plural);
+    while Instant::now() < until {
+        match wire.get(&path, METADATA_LIST).await {
+            Err(refused) if matches!(refused.code, 404 | 429 | 503) => {}
+            _ => break,
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
 

@@ -172,12 +172,16 @@ impl Kube {
                 }
                 Err(refused) => return Err(refused),
             };
-            if let Some(Value::Array(items)) = page.get_mut("items").map(Value::take) {
-                for item in items {
-                    let item = typed(item, resource);
-                    let key = |field| item.pointer(field).and_then(Value::as_str).unwrap_or_default().to_owned();
-                    found.insert((key("/metadata/namespace"), key("/metadata/name")), item);
-                }
+            // Something in between may answer in the server's place, and is not taken for an empty list.
+            let items = match page.get_mut("items").map(Value::take) {
+                Some(Value::Array(items)) => items,
+                Some(Value::Null) => Vec::new(),
+                _ => return Err(Refused::unsent("the answer is not a list of objects".to_owned())),
+            };
+            for item in items {
+                let item = typed(item, resource);
+                let key = |field| item.pointer(field).and_then(Value::as_str).unwrap_or_default().to_owned();
+                found.insert((key("/metadata/namespace"), key("/metadata/name")), item);
             }
             let metadata = |field: &str| {
                 page.get("metadata").and_then(|it| it.get(field)).and_then(Value::as_str).unwrap_or_default().to_owned()

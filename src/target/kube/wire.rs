@@ -1,9 +1,10 @@
 //! One request to the API server and its answer, as plain values.
 //!
-//! IO, nothing else: no retry, no throttle, no judgement (that is `answers`). Below `kube::Api` on purpose: an answer's
+//! IO, nothing else: no throttle, no judgement (that is `answers`). Reads are tried again a few times where the server
+//! is only busy for a moment; writes never (that is the executor's to decide). Below `kube::Api` on purpose: an answer's
 //! `Retry-After`, its causes and the three kinds of 404 have to be seen.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use http::header::{ACCEPT, CONTENT_TYPE, RETRY_AFTER};
 use http::{Method, Request};
@@ -27,6 +28,12 @@ pub(super) const MERGE_PATCH: &str = "application/merge-patch+json";
 
 /// How long one answer may take.
 const ANSWER: Duration = Duration::from_secs(30);
+/// How often a read is tried.
+const READS: u32 = 4;
+/// Longest pause between two tries of a read, whatever the server asks for.
+const READ_PAUSE: Duration = Duration::from_secs(3);
+/// A read that failed only after this long is not tried again: a server that hangs is not waited for four times.
+const QUICK: Duration = Duration::from_secs(5);
 
 /// What the API server says when it does not do what it was asked, or why no answer came.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -89,9 +96,21 @@ impl Wire {
         &self.client
     }
 
-    /// Reads a path.
+    /// Reads a path. A server that is busy, starting or cut off for a moment is asked again.
     pub(super) async fn get(&self, path: &str, accept: &'static str) -> Answer {
-        self.send(Method::GET, path, accept, None).await
+        let mut tried = 1;
+        loop {
+            let began = Instant::now();
+            match self.send(Method::GET, path, accept, None).await {
+                Err(refused) if refused.may_pass() && tried < READS && began.elapsed() < QUICK => {
+                    let pause = Duration::from_millis(100 << tried);
+                    tokio::time::sleep(refused.retry_after.map_or(pause, |asked| asked.max(pause)).min(READ_PAUSE))
+                        .await;
+                    tried += 1;
+                }
+                answer => return answer,
+            }
+        }
     }
 
     /// Patches a path.
@@ -102,11 +121,6 @@ impl Wire {
     /// Creates below a path.
     pub(super) async fn post(&self, path: &str, body: &Value) -> Answer {
         self.send(Method::POST, path, JSON, Some((JSON, body))).await
-    }
-
-    /// Replaces what is at a path.
-    pub(super) async fn put(&self, path: &str, body: &Value) -> Answer {
-        self.send(Method::PUT, path, JSON, Some((JSON, body))).await
     }
 
     /// Deletes what is at a path, with DeleteOptions.
@@ -179,6 +193,11 @@ impl Refused {
         let asked = status.details.retry_after_seconds;
         let retry_after = retry_after.or_else(|| (asked > 0).then(|| Duration::from_secs(asked)));
         Self { code, reason: status.reason, message: status.message, details: status.details, retry_after }
+    }
+
+    /// Whether the same question may well be answered a moment later.
+    fn may_pass(&self) -> bool {
+        matches!(self.code, 0 | 429 | 502..=504)
     }
 
     /// Whether an answer came and says that there is nothing at the path.
