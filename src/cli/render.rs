@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::ValueEnum;
 
+use super::agent::name_of;
 use super::read::{self, Wish};
 use super::{Exit, gitsync, style};
 use crate::expand::rights;
@@ -38,7 +39,7 @@ pub(super) struct Args {
     /// What is printed
     #[arg(short, long, value_enum, default_value_t = Output::Tree)]
     output: Output,
-    /// Print the rights that applying it needs, as a ClusterRole
+    /// Print the rights that applying it needs, as a ClusterRole bound to the installed agent
     #[arg(long, conflicts_with_all = ["output", "show_secrets"])]
     rbac: bool,
     /// Print secret values as they are
@@ -70,7 +71,7 @@ pub(super) async fn run(args: &Args) -> anyhow::Result<Exit> {
     let secrets = if args.show_secrets { Secrets::Shown } else { Secrets::Masked };
     let mut out = anstream::stdout();
     if args.rbac {
-        write!(out, "{}", rights::yaml("windlass", &plan))?;
+        write!(out, "{}", rights::yaml(&format!("windlass-apply-{}", name_of(&args.source)), &plan))?;
     } else {
         match args.output {
             Output::Tree => write!(out, "{}", coloured(&plan))?,

@@ -1,4 +1,4 @@
-//! The rights that applying a plan needs, as a ClusterRole (`render --rbac`).
+//! The rights that applying a plan needs, as a ClusterRole with its binding (`render --rbac`).
 //!
 //! Pure. Called by `cli`; the verbs are those of the Kubernetes target.
 
@@ -47,7 +47,7 @@ pub fn cluster_role(name: &str, plan: &Plan) -> Value {
     })
 }
 
-/// The ClusterRole as YAML. Who applies roles has to hold what they grant, which a comment says where it matters.
+/// The ClusterRole and its binding as YAML. Who applies roles has to hold what they grant, which a comment says where it matters.
 #[must_use]
 pub fn yaml(name: &str, plan: &Plan) -> String {
     let mut text =
@@ -62,7 +62,20 @@ pub fn yaml(name: &str, plan: &Plan) -> String {
              # that they grant itself, or the verbs `escalate` and `bind` on them.\n",
         );
     }
-    text + &yaml::text(&cluster_role(name, plan))
+    let parts = [cluster_role(name, plan), binding(name)];
+    text + &parts.each_ref().map(yaml::text).join("---\n")
+}
+
+/// Gives the role to the agent of the default installation.
+fn binding(name: &str) -> Value {
+    let rbac = "rbac.authorization.k8s.io";
+    json!({
+        "apiVersion": format!("{rbac}/v1"),
+        "kind": "ClusterRoleBinding",
+        "metadata": {"name": name},
+        "roleRef": {"apiGroup": rbac, "kind": "ClusterRole", "name": name},
+        "subjects": [{"kind": "ServiceAccount", "name": "windlass", "namespace": crate::sync::DEFAULT_NAMESPACE}],
+    })
 }
 
 /// Plurals of the kinds that CRDs of the plan define, by (group, kind).

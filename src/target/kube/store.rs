@@ -191,7 +191,8 @@ impl Kube {
                 if let Some(metadata) = body.get_mut("metadata").and_then(Value::as_object_mut) {
                     metadata.insert("resourceVersion".to_owned(), version.into());
                 }
-                self.wire.put(&resource.object(Some(namespace), &name), &body).await
+                // A patch needs no right beyond those that applying takes.
+                self.wire.patch(&resource.object(Some(namespace), &name), MERGE_PATCH, &body).await
             }
             None => match self.wire.post(&resource.collection(Some(namespace)), &body).await {
                 // Only our own default namespace is made; any other is somebody's to decide on.
@@ -209,9 +210,7 @@ impl Kube {
             }
             // Gone since it was read, or changed.
             Err(refused) if matches!(refused.code, 404 | 409) && version.is_some() => Err(Stop::Conflict),
-            Err(refused) => {
-                Err(Stop::Failure(self.stop(if version.is_some() { "update" } else { "create" }, &refused)))
-            }
+            Err(refused) => Err(Stop::Failure(self.stop(if version.is_some() { "patch" } else { "create" }, &refused))),
         }
     }
 

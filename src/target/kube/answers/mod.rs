@@ -37,6 +37,7 @@ impl std::fmt::Display for Doing<'_> {
         match (self.namespace, self.name) {
             (Some(namespace), "") => write!(f, " in namespace {namespace}"),
             (Some(namespace), name) => write!(f, " {namespace}/{name}"),
+            (None, "") => write!(f, " in all namespaces"),
             (None, name) => write!(f, " {name}"),
         }
     }
@@ -53,10 +54,25 @@ impl Doing<'_> {
         };
         format!(
             "allow it {place} with {{apiGroups: [\"{group}\"], resources: [\"{plural}\"], verbs: \
-             [\"get\", \"list\", \"watch\", \"create\", \"patch\", \"delete\"]}}"
+             [\"get\", \"list\", \"watch\", \"create\", \"patch\", \"delete\"]}}; `windlass render --rbac` prints \
+             every rule that a repository needs"
+        )
+    }
+
+    /// What else it takes to write roles and bindings.
+    fn grants(&self) -> String {
+        let Resource { group, plural, .. } = self.resource;
+        let verb = if plural.ends_with("bindings") { "bind" } else { "escalate" };
+        let roles = plural.replace("rolebindings", "roles");
+        format!(
+            "whoever writes {plural} has to hold every right that they grant: give those rights to the agent too, or \
+             {{apiGroups: [\"{group}\"], resources: [\"{roles}\"], verbs: [\"{verb}\"]}}, with which it could give \
+             itself anything"
         )
     }
 }
+
+const RBAC: &str = "rbac.authorization.k8s.io";
 
 /// The table.
 #[must_use]
@@ -85,6 +101,9 @@ fn judge(doing: &Doing<'_>, refused: &Refused) -> (Class, &'static str, String) 
             "Forbidden",
             format!("no right to {} {}: {said}; {}", doing.verb, doing.resource.plural, doing.rule()),
         ),
+        403 if doing.resource.group == RBAC && refused.message.contains("attempting to grant RBAC permissions") => {
+            (Denied, "Forbidden", format!("{said}; {}", doing.grants()))
+        }
         403 => (Denied, "AdmissionDenied", said),
         404 if refused.reason.is_empty() => (
             Skipped,

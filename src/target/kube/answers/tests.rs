@@ -66,8 +66,25 @@ fn a_missing_right_names_the_rule_to_add() {
         failure.message,
         "applying Deployment web/front: no right to patch deployments: User \"u\" cannot patch resource \
          \"deployments\"; allow it in namespace web with {apiGroups: [\"apps\"], resources: [\"deployments\"], verbs: \
-         [\"get\", \"list\", \"watch\", \"create\", \"patch\", \"delete\"]}"
+         [\"get\", \"list\", \"watch\", \"create\", \"patch\", \"delete\"]}; `windlass render --rbac` prints every \
+         rule that a repository needs"
     );
+}
+
+#[test]
+fn writing_roles_takes_the_rights_that_they_grant_and_the_message_says_so() {
+    let said = "roles.rbac.authorization.k8s.io \"r\" is forbidden: user \"u\" is attempting to grant RBAC permissions not \
+                currently held: {APIGroups:[\"\"], Resources:[\"secrets\"], Verbs:[\"get\"]}";
+    for (kind, plural, rule) in [
+        ("Role", "roles", r#"resources: ["roles"], verbs: ["escalate"]"#),
+        ("ClusterRoleBinding", "clusterrolebindings", r#"resources: ["clusterroles"], verbs: ["bind"]"#),
+    ] {
+        let resource = Resource { group: RBAC.into(), ..resource(kind, plural) };
+        let doing = Doing { verb: "patch", resource: &resource, namespace: None, name: "r" };
+        let failure = classify(&doing, &status(403, "Forbidden", said, "{}"));
+        assert_eq!((failure.class, failure.reason), (Class::Denied, "Forbidden"));
+        assert!(failure.message.contains("hold every right") && failure.message.contains(rule), "{}", failure.message);
+    }
 }
 
 #[test]
