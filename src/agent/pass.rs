@@ -199,8 +199,12 @@ pub(super) async fn prune_all<W: World>(bench: &Bench<W>, memory: &mut Memory, c
     rules.budget = Budget { max_deletes: u32::MAX, max_delete_percent: 100 };
     let diff = diff::diff(&plan, &observed, &inventory, &rules);
     let limits = Limits { timeout: bench.timeout, concurrency: CONCURRENCY, cancel: cancel.clone() };
-    let applied = run(bench, memory, &mut course, &plan, &diff, inventory, &limits).await;
+    let mut applied = run(bench, memory, &mut course, &plan, &diff, inventory, &limits).await;
     let empty = applied.failure.is_none() && applied.inventory.entries.is_empty();
+    if empty {
+        applied.failure = bench.world.release_inventory().await.err();
+    }
+    let empty = empty && applied.failure.is_none();
     course.outcomes = applied.steps;
     course.wrote.pruned = u32::try_from(applied.pruned.len()).unwrap_or(u32::MAX);
     memory.inventory = applied.failure.is_none().then_some(applied.inventory);
@@ -281,6 +285,11 @@ async fn inventory<W: World>(bench: &Bench<W>, memory: &mut Memory) -> Result<In
         return Err(Failure::new(Class::Denied, reasons::INVENTORY_MISMATCH, message));
     }
     Ok(stored)
+}
+
+/// Whether a step may come right by itself, and soon.
+fn may_pass(outcome: &Outcome) -> bool {
+    matches!(outcome.state, State::Unknown | State::Progressing)
 }
 
 fn kept(diff: &Diff) -> u32 {
@@ -392,7 +401,9 @@ async fn finish<W: World>(
 ) -> Ended {
     let summary = summarize(&memory.summary, &facts(bench, memory, course, end));
     let counts = summary.view.counts;
-    memory.settled = matches!(end, End::Done);
+    // What is not as wanted may become so without a commit: then every poll looks at the world again.
+    let idle = |outcome: &Outcome| matches!(outcome.state, State::Ready | State::Pending);
+    memory.settled = matches!(end, End::Done) && course.outcomes.values().all(idle);
     memory.summary = summary;
     memory.live = None;
     bench.board.publish(&memory.summary.view);
@@ -435,7 +446,7 @@ async fn finish<W: World>(
     Ended {
         ready,
         could_not_run,
-        retry: could_not_run || counts.failed > 0,
+        retry: could_not_run || counts.failed > 0 || course.outcomes.values().any(may_pass),
         retry_after: None,
         opens,
         cancelled: end == End::Cancelled,

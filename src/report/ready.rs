@@ -127,6 +127,10 @@ fn judge(stand: &Stand<'_>) -> (&'static str, &'static str, String, Next) {
         let message = format!("{refused} of {steps} {} refused, first {}", was(steps, refused), first(State::Refused));
         return ("False", reasons::REFUSED, message, Next::ByPerson);
     }
+    let unread = first(State::Unknown);
+    if !unread.is_empty() {
+        return ("False", reasons::TARGET_UNAVAILABLE, unread, Next::ByItself);
+    }
     if let Some(error) = stand.source_error {
         let message = format!("{error} What was applied stays as it is.");
         return ("False", reasons::SOURCE_UNAVAILABLE, message, Next::ByItself);
@@ -138,7 +142,7 @@ fn judge(stand: &Stand<'_>) -> (&'static str, &'static str, String, Next) {
         return ("False", reasons::OUTSIDE_WINDOW, message, Next::ByItself);
     }
     if waiting + progressing > 0 {
-        let blocking = [State::Progressing, State::Unknown, State::Waiting].into_iter().map(first);
+        let blocking = [State::Progressing, State::Waiting].into_iter().map(first);
         let cause = blocking.into_iter().find(|text| !text.is_empty()).unwrap_or_default();
         let message = format!("{ready} of {steps} {} ready, first not: {cause}", are(steps));
         return ("False", reasons::TIMED_OUT, message, Next::ByItself);

@@ -61,6 +61,10 @@ impl World for Target {
         each!(self, world => world.store_inventory(inventory).await)
     }
 
+    async fn release_inventory(&self) -> Result<(), Failure> {
+        each!(self, world => World::release_inventory(world.as_ref()).await)
+    }
+
     async fn observe(&self, plan: &Plan, inventory: &Inventory) -> Observed {
         each!(self, world => world.observe(plan, inventory).await)
     }

@@ -28,6 +28,10 @@ pub trait World: Send + Sync {
     fn load_inventory(&self) -> impl Future<Output = Result<Option<Inventory>, Failure>> + Send;
     /// Stores what is owned; when it returns, a crash cannot lose it.
     fn store_inventory(&self, inventory: &Inventory) -> impl Future<Output = Result<(), Failure>> + Send;
+    /// Gives up the stored inventory, if that is more than an empty file: the sync is over. What it owned stays.
+    fn release_inventory(&self) -> impl Future<Output = Result<(), Failure>> + Send {
+        std::future::ready(Ok(()))
+    }
     /// Reads the world as far as plan and inventory are concerned.
     fn observe(&self, plan: &Plan, inventory: &Inventory) -> impl Future<Output = Observed> + Send;
     /// Makes one step so.

@@ -190,6 +190,10 @@ impl World for Kube {
         self.store(inventory).await
     }
 
+    async fn release_inventory(&self) -> Result<(), Failure> {
+        Self::release_inventory(self).await
+    }
+
     async fn observe(&self, plan: &Plan, inventory: &Inventory) -> Observed {
         self.look(plan, inventory).await
     }
