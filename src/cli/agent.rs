@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use serde_json::json;
@@ -13,6 +14,7 @@ use super::{Exit, clock, cluster, gitsync, logs, once, signals, state};
 use crate::agent::{self, Board, Config, Wanted};
 use crate::dashboard;
 use crate::sync::{DEFAULT_NAMESPACE, GitSync, crds};
+use crate::target::Class;
 use crate::target::kube::connect::Connection;
 use crate::target::kube::ensure_crds;
 use crate::telemetry::Metrics;
@@ -76,7 +78,7 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Exit> {
     let wanted = wanted(&args, syncs.as_deref().unwrap_or_default())?;
     let needs_cluster = syncs.as_ref().is_none_or(|syncs| syncs.iter().any(is_kube));
     let connection = match needs_cluster {
-        true => Some(connect(&args).await?),
+        true => Some(connect(&args, &stop).await?),
         false => None,
     };
     let config = Config {
@@ -131,13 +133,30 @@ pub(super) fn serve(
     dashboard::serve(listener, state, stop)
 }
 
-/// Connects, asks, and brings the CRDs up to date.
-async fn connect(args: &Args) -> anyhow::Result<Connection> {
+/// Pause before a cluster that does not answer is asked again.
+const AGAIN: Duration = Duration::from_secs(5);
+
+/// Connects, asks, and brings the CRDs up to date. An agent that stays waits for its cluster; one pass does not.
+async fn connect(args: &Args, stop: &CancellationToken) -> anyhow::Result<Connection> {
     let connection = args.cluster.connect().await?;
     cluster::agree(&connection, "Apply objects", args.yes)?;
     if !args.no_crds {
         let all: Vec<_> = crds().into_iter().chain(crate::kinds::crds()).collect();
-        ensure_crds(&connection.client, &all).await.context("cannot apply the CRDs (--no-crds skips them)")?;
+        loop {
+            match ensure_crds(&connection.client, &all).await {
+                Ok(_) => break,
+                Err(failure) if failure.class == Class::Retry && !args.once => {
+                    tracing::warn!(error = %failure, "the cluster does not answer yet; it is asked again every 5 seconds");
+                    tokio::select! {
+                        () = stop.cancelled() => anyhow::bail!("stopped while waiting for the cluster"),
+                        () = tokio::time::sleep(AGAIN) => {}
+                    }
+                }
+                Err(failure) => {
+                    return Err(failure).context("cannot apply the CRDs (--no-crds skips them)");
+                }
+            }
+        }
     }
     Ok(connection)
 }
@@ -206,7 +225,7 @@ pub(super) fn local_sync(
 }
 
 /// The base name of a repository, as a Kubernetes name.
-fn name_of(url: &str) -> String {
+pub(super) fn name_of(url: &str) -> String {
     let base = url.trim_end_matches('/').rsplit(['/', ':']).next().unwrap_or_default();
     let base = base.strip_suffix(".git").unwrap_or(base).to_lowercase();
     let name: String = base.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).take(52).collect();
