@@ -3,6 +3,7 @@
 //! What the agent applied stays: git is the only authority on deletion. CRDs go only when asked for, since every object
 //! of their kinds goes with them.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::io::{BufRead as _, IsTerminal as _, Write as _};
 use std::path::PathBuf;
@@ -68,7 +69,7 @@ struct Item {
 #[derive(Clone, Copy, PartialEq)]
 enum How {
     Delete,
-    /// Finalizers are taken off first: nobody is left who would do it.
+    /// Our finalizers are taken off first: nobody is left who would do it.
     ReleaseAndDelete,
     /// It stays, so that its deletion by hand does not hang.
     Release,
@@ -101,7 +102,10 @@ async fn uninstall(args: &Args) -> anyhow::Result<Exit> {
     for item in &items {
         writeln!(out, "  {item}")?;
     }
-    writeln!(out, "What the agent applied stays as it is.")?;
+    writeln!(
+        out,
+        "What the agent applied stays as it is. Without its inventories, no later agent will prune it unasked."
+    )?;
     if !args.yes && !confirmed()? {
         bail!("nothing was removed; --yes goes on without a question");
     }
@@ -143,6 +147,9 @@ async fn find(client: &Client, args: &Args) -> Result<Vec<Item>, kube::Error> {
     if !items.iter().any(|item| item.kind == "ClusterRoleBinding") {
         items.retain(|item| item.kind != "ClusterRole");
     }
+    // The one cluster-wide binding says whose the GitSyncs of all namespaces are.
+    let everywhere = items.iter().any(|item| item.kind == "ClusterRoleBinding");
+    let mut syncs = BTreeSet::new();
     let mut finalized = Vec::new();
     for (group, version, kind, labels, how) in [
         (GROUP, "v1alpha1", "GitSync", None, How::Release),
@@ -153,8 +160,22 @@ async fn find(client: &Client, args: &Args) -> Result<Vec<Item>, kube::Error> {
         let all: Api<DynamicObject> = Api::all_with(client.clone(), &resource);
         let found =
             list(&all, &labels.map_or_else(ListParams::default, |label| ListParams::default().labels(label))).await?;
-        for object in found.iter().filter(|object| how != How::Release || !object.finalizers().is_empty()) {
+        for object in &found {
             let namespace = object.namespace().unwrap_or_default();
+            let ours = match how {
+                How::Release => everywhere || namespace == args.namespace,
+                // An agent of somebody else's may keep an inventory elsewhere.
+                _ => {
+                    let sync = object.labels().get(INVENTORY_LABEL);
+                    namespace == args.namespace || sync.is_some_and(|sync| syncs.contains(sync))
+                }
+            };
+            if ours && how == How::Release {
+                syncs.insert(crate::sync::id(&namespace, &object.name_any()));
+            }
+            if !ours || (how == How::Release && !object.finalizers().iter().any(|it| is_ours(it))) {
+                continue;
+            }
             let api = Api::namespaced_with(client.clone(), &namespace, &resource);
             finalized.push(item(&api, kind, object, how));
         }
@@ -213,14 +234,30 @@ fn is_missing(error: &kube::Error) -> bool {
     matches!(error, kube::Error::Api(status) if status.code == 404)
 }
 
+fn is_ours(finalizer: &str) -> bool {
+    finalizer.starts_with(&format!("{GROUP}/"))
+}
+
+/// Takes our finalizers off; those of others are theirs to take.
+async fn release(item: &Item) -> Result<(), kube::Error> {
+    let params = PatchParams::default();
+    for conflicts in 0.. {
+        let Some(object) = patiently(|| item.api.get_metadata_opt(&item.name)).await? else { break };
+        let left: Vec<&String> = object.finalizers().iter().filter(|finalizer| !is_ours(finalizer)).collect();
+        let patch =
+            Patch::Merge(json!({ "metadata": { "finalizers": left, "resourceVersion": object.resource_version() } }));
+        match patiently(|| item.api.patch_metadata(&item.name, &params, &patch)).await {
+            Err(kube::Error::Api(status)) if status.code == 409 && conflicts < 5 => {}
+            Err(error) if !is_missing(&error) => return Err(error),
+            _ => break,
+        }
+    }
+    Ok(())
+}
+
 async fn remove(item: &Item) -> anyhow::Result<()> {
     if item.how != How::Delete {
-        let params = PatchParams::default();
-        let none = Patch::Merge(json!({ "metadata": { "finalizers": null } }));
-        match patiently(|| item.api.patch_metadata(&item.name, &params, &none)).await {
-            Err(error) if !is_missing(&error) => return Err(error.into()),
-            _ => {}
-        }
+        release(item).await?;
     }
     if item.how == How::Release {
         return Ok(());

@@ -17,6 +17,10 @@ fn plane() -> &'static ControlPlane {
 fn install(plane: &ControlPlane, args: &[&str]) {
     let printed = Windlass::new().run(&[&["install"], args].concat());
     assert_eq!(printed.code, 0, "{printed:?}");
+    apply(plane, &printed.stdout);
+}
+
+fn apply(plane: &ControlPlane, text: &str) {
     let mut apply = plane.kubectl_command();
     let mut apply = apply
         .args(["apply", "--server-side", "--validate=strict", "-f", "-"])
@@ -25,7 +29,7 @@ fn install(plane: &ControlPlane, args: &[&str]) {
         .stderr(Stdio::piped())
         .spawn()
         .expect("kubectl");
-    apply.stdin.take().expect("a pipe").write_all(printed.stdout.as_bytes()).expect("written");
+    apply.stdin.take().expect("a pipe").write_all(text.as_bytes()).expect("written");
     let output = apply.wait_with_output().expect("kubectl");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     assert_eq!(String::from_utf8_lossy(&output.stderr), "", "the API server warns of nothing");
@@ -35,7 +39,7 @@ fn can(plane: &ControlPlane, verb: &str, resource: &str, namespace: &str) -> boo
     let mut command = plane.kubectl_command();
     command.args(["auth", "can-i", verb, resource, "-n", namespace]);
     command.args(["--as", "system:serviceaccount:windlass-system:windlass"]);
-    command.stderr(Stdio::null()).status().expect("kubectl").success()
+    command.stdout(Stdio::null()).stderr(Stdio::null()).status().expect("kubectl").success()
 }
 
 #[test]
@@ -81,6 +85,13 @@ fn an_installation_runs_has_least_rights_and_is_taken_away_without_a_trace() {
     let shard = ["patch", "configmap", "windlass-inventory-a-0", "-n", "windlass-system", "--type=merge", "-p"];
     plane.kubectl(&[&shard[..], &[finalizer]].concat());
     plane.kubectl(&["create", "configmap", "neighbour", "-n", "default"]);
+    // Somebody else's agent keeps its inventory in its own namespace, and somebody else's finalizer is on a GitSync.
+    plane.kubectl(&["create", "configmap", "windlass-inventory-b-0", "-n", "default"]);
+    let label = ["label", "configmap", "windlass-inventory-b-0", "-n", "default", "windlass.dev/inventory=elsewhere"];
+    plane.kubectl(&label);
+    let sync = r#"{"apiVersion":"windlass.dev/v1alpha1","kind":"GitSync","metadata":{"name":"a","namespace":"default",
+        "finalizers":["windlass.dev/prune","example.com/other"]},"spec":{"source":{"url":"https://git.example/a.git"}}}"#;
+    apply(plane, sync);
 
     let windlass = Windlass::on(&plane.kubeconfig());
     let unasked = windlass.run(&["uninstall"]);
@@ -88,8 +99,25 @@ fn an_installation_runs_has_least_rights_and_is_taken_away_without_a_trace() {
     assert!(unasked.stderr.contains("nothing was removed; --yes goes on"), "{unasked:?}");
     plane.kubectl(&["get", "deploy", "windlass", "-n", "windlass-system"]);
 
-    let removed = windlass.run(&["uninstall", "--yes", "--crds"]);
-    assert_eq!(removed.code, 0, "{removed:?}");
+    let released = windlass.run(&["uninstall", "--yes"]);
+    assert_eq!(released.code, 0, "{released:?}");
+    assert!(released.stdout.contains("done: release GitSync default/a\n"), "{released:?}");
+    let left = plane.kubectl(&["get", "gitsync", "a", "-n", "default", "-o", "jsonpath={.metadata.finalizers}"]);
+    assert_eq!(left, r#"["example.com/other"]"#);
+    plane.kubectl(&["get", "configmap", "windlass-inventory-b-0", "-n", "default"]);
+    plane.kubectl(&[
+        "patch",
+        "gitsync",
+        "a",
+        "-n",
+        "default",
+        "--type=merge",
+        "-p",
+        r#"{"metadata":{"finalizers":null}}"#,
+    ]);
+    let rest = windlass.run(&["uninstall", "--yes", "--crds"]);
+    assert_eq!(rest.code, 0, "{rest:?}");
+    let removed = format!("{}{}", released.stdout, rest.stdout);
     for line in [
         "in context admin (https://127.0.0.1:",
         "done: remove Deployment windlass-system/windlass",
@@ -97,7 +125,7 @@ fn an_installation_runs_has_least_rights_and_is_taken_away_without_a_trace() {
         "done: remove CustomResourceDefinition gitsyncs.windlass.dev",
         "done: remove Namespace windlass-system",
     ] {
-        assert!(removed.stdout.contains(line), "{line}: {}", removed.stdout);
+        assert!(removed.contains(line), "{line}: {removed}");
     }
     let kinds = "namespace,clusterrole,clusterrolebinding,crd,serviceaccount,role,rolebinding,deployment,networkpolicy";
     let left = plane.kubectl(&["get", kinds, "-A", "-o", "name"]);
