@@ -2,11 +2,18 @@
 
 mod agent;
 mod apply;
+mod faults;
+mod gitsync;
 mod install;
+mod kill;
+mod once;
 mod passes;
 mod prune;
+mod rights;
+mod shared;
 mod stored_inventory;
 mod sync;
 mod takeover;
 mod test_bench;
+mod trouble;
 mod waiting;
