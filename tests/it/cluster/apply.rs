@@ -226,8 +226,12 @@ async fn a_missing_right_is_named_with_the_rule_to_add() {
 async fn a_server_that_does_not_answer_well_is_never_an_empty_one() {
     let sync = Sync::new().await;
     let step = sync.created(config_map("a", json!({}))).await;
-    for answer in [Answer::unavailable(), Answer::too_many_requests(3), Answer::html()] {
-        sync.proxy.answer(|seen| seen.path.ends_with("/configmaps"), 1, answer);
+    let other = Answer::Http(200, vec![("content-type", "application/json".into())], "{}".into());
+    // A read is tried four times; what is no list at all is none the fourth time either.
+    for (answer, times) in
+        [(Answer::unavailable(), 4), (Answer::too_many_requests(1), 4), (Answer::html(), 4), (other, 1)]
+    {
+        sync.proxy.answer(|seen| seen.path.ends_with("/configmaps"), times, answer);
         let seen = sync.see(&step).await;
         assert!(matches!(seen, Seen::Unknown(_)), "{seen:?}");
     }
