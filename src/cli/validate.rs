@@ -36,7 +36,8 @@ pub(super) async fn run(args: &Args) -> anyhow::Result<Exit> {
         writeln!(out, "{}", style::plain(&problem.to_string()))?;
     }
     if all.is_empty() {
-        writeln!(anstream::stderr(), "no problem in {documents} documents")?;
+        let noun = if documents == 1 { "document" } else { "documents" };
+        writeln!(anstream::stderr(), "no problem in {documents} {noun}")?;
     }
     Ok(if has_errors(&all) { Exit::NotGood } else { Exit::Good })
 }
