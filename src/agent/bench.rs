@@ -8,9 +8,9 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::board::Board;
-use super::store::{Control, Store};
+use super::store::{Control, Place, Store};
 use super::writer::Writer;
-use crate::declared::Memo;
+use crate::declared::{Memo, Scopes};
 use crate::diff::compare::Rules;
 use crate::inventory::Inventory;
 use crate::plan::Plan;
@@ -38,6 +38,7 @@ pub(super) struct Bench<W> {
     pub(super) source: Arc<Source>,
     pub(super) world: W,
     pub(super) store: Store,
+    pub(super) place: Place,
     pub(super) writer: Writer,
     pub(super) board: Board,
     pub(super) metrics: Arc<Metrics>,
@@ -49,6 +50,8 @@ pub(super) struct Bench<W> {
 pub(super) struct Memory {
     pub(super) control: Control,
     pub(super) memo: Memo,
+    /// Every kind that the target was ever seen to have: one that does not answer for a while is not forgotten.
+    pub(super) scopes: Scopes,
     pub(super) prepared: Option<Arc<Prepared>>,
     pub(super) inventory: Option<Inventory>,
     pub(super) summary: Summary,
@@ -64,6 +67,8 @@ pub(super) struct Memory {
 pub(super) struct Prepared {
     pub(super) plan: Plan,
     pub(super) problems: Vec<Problem>,
+    /// The kinds that were known when it was expanded.
+    pub(super) scopes: Scopes,
 }
 
 impl Memory {

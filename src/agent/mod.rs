@@ -6,9 +6,11 @@
 mod bells;
 mod bench;
 pub mod board;
+mod course;
 mod gitsyncs;
 mod open;
 mod pass;
+mod reading;
 pub mod store;
 mod task;
 mod timing;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::bench::{Bench, Memory};
-use super::store::{Store, StoreError};
+use super::store::{Place, Store, StoreError};
 use super::writer::Writer;
 use super::{Config, timing};
 use crate::kinds;
@@ -109,6 +109,14 @@ pub(super) async fn open(config: &Config, wanted: &Wanted) -> Result<(Bench<Targ
             namespace,
             name,
         },
+        place: Place {
+            source: spec.source.url.clone(),
+            directory: spec
+                .target
+                .as_ref()
+                .and_then(|target| target.directory.as_ref())
+                .map(|dir| dir.path.clone().into()),
+        },
         annotations: wanted.sync.metadata.annotations.clone().unwrap_or_default(),
         spec,
         source: Arc::new(source),
@@ -141,6 +149,7 @@ async fn target(config: &Config, wanted: &Wanted, namespace: &str, name: &str) -
     };
     let mut options = Options::new(namespace, name, &spec.source.url);
     options.adoption = spec.adoption;
+    options.take_over = spec.take_over;
     options.own_kinds = kinds::FAMILIES
         .iter()
         .flat_map(|family| family.kinds)

@@ -12,75 +12,24 @@ use tokio_util::sync::CancellationToken;
 
 use super::bench::{Bench, Memory, Prepared};
 use super::board::Landed;
-use super::store::Saved;
+use super::course::{Course, Ended, facts, finish, target_failed};
+use super::reading::{Fetched, Unprepared, fetch, inventory, prepare, timed};
 use super::trigger::Batch;
-use crate::declared::{self, Context};
 use crate::diff::{self, Diff, Op};
-use crate::expand::expand;
 use crate::inventory::Inventory;
 use crate::plan::{Plan, State, StepId};
-use crate::report::summary::{End, Facts, Wrote, summarize};
+use crate::report::summary::{End, summarize};
 use crate::revision::Revision;
 use crate::sync::conditions::reasons;
 use crate::sync::spec::Budget;
+use crate::target::World;
 use crate::target::execute::{Applied, Limits, Outcome, execute};
-use crate::target::{Class, Failure, World};
-use crate::telemetry::{self, Stage};
+use crate::telemetry::Stage;
 
 /// While steps are under way the view is renewed this often.
 const LIVE: Duration = Duration::from_millis(200);
 /// Writes in flight at once.
 const CONCURRENCY: usize = 32;
-
-/// How a pass came out, for the task.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Ended {
-    /// Everything wanted is there and ready.
-    pub(super) ready: bool,
-    /// It could not run: source, target or the GitSync itself.
-    pub(super) could_not_run: bool,
-    /// It is worth trying again soon.
-    pub(super) retry: bool,
-    /// How long the other side asked to be left alone.
-    pub(super) retry_after: Option<Duration>,
-    /// When a window opens that it waits for.
-    pub(super) opens: Option<jiff::Timestamp>,
-    /// Stopped before its end.
-    pub(super) cancelled: bool,
-    /// Objects written and deleted.
-    pub(super) wrote: Wrote,
-}
-
-/// What the source said.
-struct Fetched {
-    revision: Option<Revision>,
-    error: Option<String>,
-}
-
-/// What a pass collects on its way to the summary.
-struct Course {
-    began: Instant,
-    handled: Option<String>,
-    source_error: Option<String>,
-    revision: Option<Revision>,
-    prepared: Option<Arc<Prepared>>,
-    outcomes: BTreeMap<StepId, Outcome>,
-    wrote: Wrote,
-}
-
-impl Course {
-    fn begin<W>(bench: &Bench<W>) -> Self {
-        Self {
-            began: Instant::now(),
-            handled: bench.requested_at(),
-            source_error: None,
-            revision: None,
-            prepared: None,
-            outcomes: BTreeMap::new(),
-            wrote: Wrote::default(),
-        }
-    }
-}
 
 /// Runs one pass. `attempting` learns the revision as soon as it is known, so that a newer one can cancel.
 pub(super) async fn pass<W: World>(
@@ -105,13 +54,22 @@ pub(super) async fn pass<W: World>(
     }
     let Some(revision) = revision else { return finish(bench, memory, &course, End::NoRevision, None).await };
     attempting.send_replace(Some(revision.id.clone()));
-    let known = memory.prepared.as_ref().filter(|prepared| prepared.plan.revision.id == revision.id).cloned();
+    let mut known = memory.prepared.as_ref().filter(|prepared| prepared.plan.revision.id == revision.id).cloned();
     if why.only_new() && known.is_some() && memory.settled && course.source_error.is_none() {
         return Ended { ready: memory.is_ready(), ..Ended::default() };
     }
     course.revision = Some(revision.clone());
 
-    // read, expand
+    // read, expand; again if the cluster knows other kinds by now
+    let scopes = match timed(bench, Stage::Observe, bench.world.scopes()).await {
+        Ok(scopes) => scopes,
+        Err(failure) => {
+            course.prepared = known;
+            return target_failed(bench, memory, &course, &failure).await;
+        }
+    };
+    memory.scopes.extend(scopes);
+    known.take_if(|known| known.scopes != memory.scopes);
     let prepared = match known {
         Some(prepared) => prepared,
         None => match prepare(bench, memory, &revision).await {
@@ -191,7 +149,8 @@ pub(super) async fn prune_all<W: World>(bench: &Bench<W>, memory: &mut Memory, c
             return false;
         }
     };
-    course.prepared = Some(Arc::new(Prepared { plan: plan.clone(), problems: Vec::new() }));
+    course.prepared =
+        Some(Arc::new(Prepared { plan: plan.clone(), problems: Vec::new(), scopes: memory.scopes.clone() }));
     let observed = bench.world.observe(&plan, &inventory).await;
     let mut rules = bench.rules(&Revision::default());
     // Whoever deletes a sync that prunes means all of it; what is protected stays protected.
@@ -210,86 +169,6 @@ pub(super) async fn prune_all<W: World>(bench: &Bench<W>, memory: &mut Memory, c
     memory.inventory = applied.failure.is_none().then_some(applied.inventory);
     finish(bench, memory, &course, End::Done, None).await;
     empty
-}
-
-async fn timed<W: World, T>(bench: &Bench<W>, stage: Stage, work: impl Future<Output = T>) -> T {
-    let began = Instant::now();
-    let done = work.await;
-    bench.metrics.stage(stage, began.elapsed());
-    done
-}
-
-/// Asks the source. If it cannot be read, the revision that was worked with last stays the authority, as far as the clone
-/// still has it.
-async fn fetch<W: World>(bench: &Bench<W>, memory: &Memory) -> Fetched {
-    let asked = match &memory.control.pinned {
-        Some(pinned) => bench.source.find(pinned).await,
-        None => bench.source.fetch().await,
-    };
-    let error = match asked {
-        Ok(revision) => return Fetched { revision: Some(revision), error: None },
-        Err(error) => error.to_string(),
-    };
-    let revision = match &memory.prepared {
-        Some(prepared) => Some(prepared.plan.revision.clone()),
-        None => match &memory.summary.status.last_attempted_revision {
-            Some(id) => bench.source.find(id).await.ok(),
-            None => None,
-        },
-    };
-    Fetched { revision, error: Some(error) }
-}
-
-enum Unprepared {
-    Source(String),
-    Target(Failure),
-}
-
-/// The pure half: what the revision wants.
-async fn prepare<W: World>(
-    bench: &Bench<W>,
-    memory: &mut Memory,
-    revision: &Revision,
-) -> Result<Arc<Prepared>, Unprepared> {
-    let began = Instant::now();
-    let snapshot = bench.source.snapshot(revision).await.map_err(|error| Unprepared::Source(error.to_string()))?;
-    let scopes = bench.world.scopes().await.map_err(Unprepared::Target)?;
-    let context = Context { target_namespace: bench.spec.target_namespace.clone(), scopes };
-    let (declared, mut problems) = declared::read(&snapshot, &context, &mut memory.memo);
-    bench.metrics.stage(Stage::Declare, began.elapsed());
-    let began = Instant::now();
-    let (mut plan, more) = expand(&declared);
-    if plan.holds_secret()
-        && let Some(key) = bench.world.hash_key().await.map_err(Unprepared::Target)?
-    {
-        plan = plan.keyed(&key);
-    }
-    problems.extend(more);
-    problems.sort();
-    bench.metrics.stage(Stage::Expand, began.elapsed());
-    Ok(Arc::new(Prepared { plan, problems }))
-}
-
-/// What is owned: read once, then remembered as stored.
-async fn inventory<W: World>(bench: &Bench<W>, memory: &mut Memory) -> Result<Inventory, Failure> {
-    if let Some(known) = memory.inventory.take() {
-        return Ok(known);
-    }
-    let fresh = Inventory::new(bench.sync_id.clone(), bench.who.source.clone());
-    let Some(stored) = bench.world.load_inventory().await? else { return Ok(fresh) };
-    if (&stored.sync, &stored.source) != (&fresh.sync, &fresh.source) {
-        let message = format!(
-            "what is owned in the target was recorded for sync {} of {}, not for this sync {} of {}. Nothing was touched. If the source only moved, remove the stored inventory: everything is then recorded anew, and nothing of it is deleted.",
-            stored.sync, stored.source, fresh.sync, fresh.source
-        );
-        return Err(Failure::new(Class::Denied, reasons::INVENTORY_MISMATCH, message));
-    }
-    Ok(stored)
-}
-
-/// Whether a step may come right by itself, and soon.
-fn may_pass(outcome: &Outcome) -> bool {
-    matches!(outcome.state, State::Unknown | State::Progressing)
 }
 
 fn kept(diff: &Diff) -> u32 {
@@ -353,103 +232,11 @@ async fn run<W: World>(
                         bench.board.publish(&live.view);
                         if !written {
                             written = true;
-                            bench.writer.write(&bench.who, live, plan).await;
+                            bench.writer.write(&bench.who, live, plan, &bench.world.statuses()).await;
                         }
                     }
                 }
             }
         }
-    }
-}
-
-async fn target_failed<W: World>(bench: &Bench<W>, memory: &mut Memory, course: &Course, failure: &Failure) -> Ended {
-    tracing::warn!(sync = %bench.label(), error = %failure, "the target failed");
-    // What is stored is not known for sure any more.
-    memory.inventory = None;
-    let end = End::TargetFailed(failure.reason, &failure.message);
-    let ended = finish(bench, memory, course, end, None).await;
-    Ended { retry: failure.class == Class::Retry, retry_after: failure.retry_after, ..ended }
-}
-
-fn facts<'a, W: World>(bench: &'a Bench<W>, memory: &'a Memory, course: &'a Course, end: End<'a>) -> Facts<'a> {
-    let prepared = course.prepared.as_deref();
-    Facts {
-        who: &bench.who,
-        now: (bench.clock)(),
-        duration_ms: u64::try_from(course.began.elapsed().as_millis()).unwrap_or(u64::MAX),
-        revision: course.revision.as_ref(),
-        fetched_at: memory.fetched_at.filter(|_| course.source_error.is_none()),
-        plan: prepared.map(|prepared| &prepared.plan),
-        problems: prepared.map_or(&memory.summary.view.problems, |prepared| &prepared.problems),
-        inventory: memory.inventory.as_ref(),
-        live: bench.world.statuses(),
-        outcomes: &course.outcomes,
-        wrote: course.wrote,
-        end,
-        source_error: course.source_error.as_deref(),
-        handled: course.handled.as_deref(),
-    }
-}
-
-/// Summarizes and tells everybody who should know.
-async fn finish<W: World>(
-    bench: &Bench<W>,
-    memory: &mut Memory,
-    course: &Course,
-    end: End<'_>,
-    opens: Option<jiff::Timestamp>,
-) -> Ended {
-    let summary = summarize(&memory.summary, &facts(bench, memory, course, end));
-    let counts = summary.view.counts;
-    // What is not as wanted may become so without a commit: then every poll looks at the world again.
-    let idle = |outcome: &Outcome| matches!(outcome.state, State::Ready | State::Pending);
-    memory.settled = matches!(end, End::Done) && course.outcomes.values().all(idle);
-    memory.summary = summary;
-    memory.live = None;
-    bench.board.publish(&memory.summary.view);
-    bench.board.seen(&bench.who.namespace, &bench.who.name);
-
-    let began = Instant::now();
-    if let Some(prepared) = &course.prepared {
-        bench.writer.write(&bench.who, &memory.summary, &prepared.plan).await;
-    } else {
-        bench.writer.write_sync(&bench.who, &memory.summary).await;
-    }
-    let saved = Saved { summary: memory.summary.clone(), control: memory.control.clone() };
-    if let Err(error) = bench.store.save(&saved) {
-        tracing::warn!(sync = %bench.label(), %error, "what is known of the sync could not be stored");
-    }
-    bench.metrics.stage(Stage::Report, began.elapsed());
-
-    let ready = memory.is_ready();
-    let could_not_run = matches!(end, End::NoRevision | End::TargetFailed(..) | End::Invalid);
-    let wrote = course.wrote.applied + course.wrote.pruned > 0;
-    let outcome = match end {
-        _ if could_not_run => telemetry::Outcome::Failed,
-        End::Cancelled => telemetry::Outcome::Cancelled,
-        _ if !ready => telemetry::Outcome::NotReady,
-        _ if wrote => telemetry::Outcome::Changed,
-        _ => telemetry::Outcome::Unchanged,
-    };
-    if end != End::Suspended {
-        bench.metrics.pass_finished(&bench.label(), outcome, (bench.clock)());
-    }
-    tracing::info!(
-        sync = %bench.label(),
-        revision = course.revision.as_ref().map(Revision::short).unwrap_or_default(),
-        outcome = outcome.as_str(),
-        applied = course.wrote.applied,
-        pruned = course.wrote.pruned,
-        duration_ms = u64::try_from(course.began.elapsed().as_millis()).unwrap_or(u64::MAX),
-        "pass ended"
-    );
-    Ended {
-        ready,
-        could_not_run,
-        retry: could_not_run || counts.failed > 0 || course.outcomes.values().any(may_pass),
-        retry_after: None,
-        opens,
-        cancelled: end == End::Cancelled,
-        wrote: course.wrote,
     }
 }

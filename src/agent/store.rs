@@ -19,6 +19,20 @@ pub struct Saved {
     pub summary: Summary,
     /// What people asked for and did not take back.
     pub control: Control,
+    /// What it reads and where it writes; none if no pass has ended yet.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub place: Option<Place>,
+}
+
+/// What a sync reads and where it writes, for commands that meet its state folder without its GitSync.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Place {
+    /// URL of the source without credentials.
+    pub source: String,
+    /// The folder that it writes; none if its target is a Kubernetes cluster.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub directory: Option<PathBuf>,
 }
 
 /// What people asked for and did not take back.
@@ -176,7 +190,7 @@ pub fn peek(folder: &Path) -> Result<Option<Saved>, StoreError> {
     match fs::read(&path) {
         Ok(bytes) => {
             let saved: Saved = serde_json::from_slice(&bytes).map_err(|source| StoreError::Json { path, source })?;
-            Ok(Some(Saved { summary: crate::report::summary::restored(saved.summary), control: saved.control }))
+            Ok(Some(Saved { summary: crate::report::summary::restored(saved.summary), ..saved }))
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(source) => Err(io_error("read", &path, source)),

@@ -12,7 +12,8 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::bench::{Bench, Memory};
-use super::pass::{Ended, pass};
+use super::course::Ended;
+use super::pass::pass;
 use super::timing;
 use super::trigger::{Batch, Trigger};
 use crate::revision::Revision;
@@ -139,5 +140,54 @@ fn take_requests<W: World>(bench: &Bench<W>, memory: &mut Memory) {
     match bench.store.requests() {
         Ok(requests) => requests.into_iter().for_each(|request| memory.control.take(request)),
         Err(error) => tracing::warn!(sync = %bench.label(), %error, "requests cannot be read"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Far enough that only a mistake waits for it.
+    const FAR: Duration = Duration::from_secs(600);
+
+    fn alarms(poll: Duration, retry: Duration) -> Vec<(Instant, Trigger)> {
+        let now = Instant::now();
+        vec![(now + poll, Trigger::Poll), (now + retry, Trigger::Retry)]
+    }
+
+    #[tokio::test]
+    async fn what_rings_together_is_one_batch() {
+        let (bell, mut triggers) = mpsc::channel(8);
+        for trigger in [Trigger::Files, Trigger::Drift, Trigger::Files] {
+            bell.send(trigger).await.unwrap();
+        }
+        let batch = wait(&mut triggers, alarms(FAR, FAR), &CancellationToken::new()).await;
+        assert!(!batch.is_empty() && !batch.only_new());
+        assert!(triggers.try_recv().is_err(), "all were taken");
+    }
+
+    #[tokio::test]
+    async fn files_alone_ask_for_a_new_revision_only() {
+        let (bell, mut triggers) = mpsc::channel(8);
+        bell.send(Trigger::Files).await.unwrap();
+        assert!(wait(&mut triggers, alarms(FAR, FAR), &CancellationToken::new()).await.only_new());
+    }
+
+    #[tokio::test]
+    async fn the_earliest_alarm_rings_whichever_it_is() {
+        let (_bell, mut triggers) = mpsc::channel(8);
+        let soon = Duration::from_millis(1);
+        for (poll, retry) in [(FAR, soon), (soon, FAR)] {
+            let batch = wait(&mut triggers, alarms(poll, retry), &CancellationToken::new()).await;
+            assert!(!batch.is_empty() && !batch.only_new());
+        }
+    }
+
+    #[tokio::test]
+    async fn the_end_of_the_program_ends_a_wait_with_nothing_to_do() {
+        let (_bell, mut triggers) = mpsc::channel(8);
+        let stop = CancellationToken::new();
+        stop.cancel();
+        assert!(wait(&mut triggers, alarms(FAR, FAR), &stop).await.is_empty());
     }
 }

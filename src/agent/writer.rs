@@ -2,16 +2,20 @@
 //!
 //! Write-only: nothing is read back. A failed write is a log line, never a failed pass. Called by `pass`.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};
 
 use serde_json::Value;
 
-use crate::plan::Plan;
+use crate::plan::{Plan, State, StepId};
 use crate::report::summary::{Summary, Who};
-use crate::sync::conditions::{READY, find};
+use crate::sync::conditions::{Condition, READY, find};
 use crate::sync::spec::GitSync;
 use crate::target::kube::{EventNote, ObjectName, Reports, Severity};
-use crate::target::{Class, Failure};
+use crate::target::{Class, Failure, LiveStatus};
+
+/// Events about declared CRs that one pass writes at most.
+const EVENTS: usize = 50;
 
 /// Where it is told.
 pub(super) enum Writer {
@@ -35,6 +39,8 @@ struct Told {
     status: Option<Value>,
     /// Status and reason of Ready.
     ready: Option<(String, String)>,
+    /// The same of the declared CRs.
+    crs: BTreeMap<StepId, (String, String)>,
 }
 
 impl std::fmt::Debug for Writer {
@@ -58,10 +64,11 @@ impl Writer {
         Self::Cluster(Box::new(Cluster { reports, sync: name, told: Mutex::default() }))
     }
 
-    /// Tells of a sync and of its declared CRs.
-    pub(super) async fn write(&self, who: &Who, summary: &Summary, plan: &Plan) {
+    /// Tells of a sync and of its declared CRs. `live` is what those say of themselves in the cluster.
+    pub(super) async fn write(&self, who: &Who, summary: &Summary, plan: &Plan, live: &BTreeMap<StepId, LiveStatus>) {
         self.write_sync(who, summary).await;
         let Self::Cluster(cluster) = self else { return };
+        let turned = cluster.turned(summary, plan, live);
         for (id, status) in &summary.crs {
             let (Some(step), Some(parts)) = (plan.step(id), id.object_parts()) else { continue };
             let of = ObjectName {
@@ -69,9 +76,13 @@ impl Writer {
                 kind: parts.kind.to_owned(),
                 namespace: parts.namespace.map(str::to_owned),
                 name: parts.name.to_owned(),
-                uid: None,
+                uid: live.get(id).map(|live| live.uid.clone()).filter(|uid| !uid.is_empty()),
             };
-            log(who, cluster.reports.write_status(&of, None, status).await.map(|_| ()));
+            let named = ObjectName { uid: None, ..of.clone() };
+            log(who, cluster.reports.write_status(&named, None, status).await.map(|_| ()));
+            if let Some(ready) = turned.get(id) {
+                log(who, cluster.reports.emit(&of, &note(ready, "Report")).await);
+            }
         }
     }
 
@@ -98,15 +109,62 @@ impl Writer {
         }
         log(who, cluster.reports.write_status(of, None, &status).await.map(|_| ()));
         if let (true, Some(ready)) = (turned, ready) {
-            let severity = if ready.status == "False" { Severity::Warning } else { Severity::Normal };
-            let note = EventNote {
-                severity,
-                reason: ready.reason.clone(),
-                action: "Sync".to_owned(),
-                note: ready.message.clone(),
-            };
-            log(who, cluster.reports.emit(of, &note).await);
+            log(who, cluster.reports.emit(of, &note(ready, "Sync")).await);
         }
+    }
+}
+
+impl Cluster {
+    /// Declared CRs whose Ready turned to True, or to False because a step failed, since they were told of last; of one that was not told of yet, since
+    /// what it says of itself. What is on its way is no news.
+    fn turned(
+        &self,
+        summary: &Summary,
+        plan: &Plan,
+        live: &BTreeMap<StepId, LiveStatus>,
+    ) -> BTreeMap<StepId, Condition> {
+        let failed: BTreeSet<&StepId> = summary
+            .view
+            .steps
+            .iter()
+            .filter(|step| matches!(step.state, State::Failed | State::Refused))
+            .filter_map(|step| plan.step(&step.id)?.owner.as_ref())
+            .collect();
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        told.crs.retain(|id, _| summary.crs.contains_key(id));
+        let mut turned = BTreeMap::new();
+        for (id, status) in &summary.crs {
+            let Some(now) = ready(status) else { continue };
+            if now.status != "True" && !(now.status == "False" && failed.contains(id)) {
+                continue;
+            }
+            let state = (now.status.clone(), now.reason.clone());
+            let before = told.crs.insert(id.clone(), state.clone());
+            let before = before.or_else(|| {
+                let said = ready(live.get(id)?.status.as_ref()?)?;
+                Some((said.status, said.reason))
+            });
+            if before.as_ref() != Some(&state) && turned.len() < EVENTS {
+                turned.insert(id.clone(), now);
+            }
+        }
+        turned
+    }
+}
+
+/// The Ready condition of a CR's status.
+fn ready(status: &Value) -> Option<Condition> {
+    let all = status.get("conditions")?.as_array()?;
+    let ready = all.iter().find(|condition| condition.get("type").and_then(Value::as_str) == Some(READY))?;
+    serde_json::from_value(ready.clone()).ok()
+}
+
+fn note(ready: &Condition, action: &str) -> EventNote {
+    EventNote {
+        severity: if ready.status == "False" { Severity::Warning } else { Severity::Normal },
+        reason: ready.reason.clone(),
+        action: action.to_owned(),
+        note: ready.message.clone(),
     }
 }
 

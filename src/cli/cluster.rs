@@ -34,12 +34,17 @@ pub(super) fn agree(connection: &Connection, what: &str, yes: bool) -> anyhow::R
     if yes || !std::io::stdin().is_terminal() {
         return Ok(());
     }
+    let agreed = answer(&format!("{what} in context {}?", connection.context))?;
+    anyhow::ensure!(agreed, "stopped; nothing was written (--yes skips the question)");
+    Ok(())
+}
+
+/// Asks a question on a terminal; true for a yes.
+pub(super) fn answer(question: &str) -> anyhow::Result<bool> {
     let mut err = anstream::stderr();
-    write!(err, "{what} in context {}? [y/N] ", connection.context)?;
+    write!(err, "{question} [y/N] ")?;
     err.flush()?;
     let mut answer = String::new();
     std::io::stdin().lock().read_line(&mut answer)?;
-    let agreed = matches!(answer.trim().to_lowercase().as_str(), "y" | "yes");
-    anyhow::ensure!(agreed, "stopped; nothing was written (--yes skips the question)");
-    Ok(())
+    Ok(matches!(answer.trim().to_lowercase().as_str(), "y" | "yes"))
 }

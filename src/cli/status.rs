@@ -20,6 +20,9 @@ use crate::sync::GitSync;
 /// Where an agent listens unless told otherwise.
 const DEFAULT_AGENT: &str = "http://127.0.0.1:8480";
 
+/// Without a name, so many documents that are ready are listed.
+const READY_DOCUMENTS: usize = 30;
+
 /// Say how all syncs stand, or everything about one
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -148,7 +151,8 @@ fn of_object(sync: GitSync) -> SyncView {
     }
 }
 
-/// For people: the verdict, then a block a sync. Without a name only steps that are not ready are listed.
+/// For people: the verdict, then a block a sync. Without a name a document that is ready is one line, and only so many
+/// of them.
 fn text(view: &View, everything: bool) -> String {
     let mut text = format!("{}\n", style::paint(style::STRONG, &verdict::verdict(view)));
     for sync in &view.syncs {
@@ -181,10 +185,15 @@ fn tree(sync: &SyncView, everything: bool) -> String {
         });
         documents[at].1.push(step);
     }
+    let mut ready_documents = 0;
     for (origin, steps) in documents {
         let own = steps.iter().position(|step| is_document(step, origin));
         let shown = |step: &StepView| everything || Tone::of(step.state) != Tone::Ready;
         if !steps.iter().any(|step| shown(step)) {
+            if ready_documents < READY_DOCUMENTS {
+                rows.extend(steps.get(own.unwrap_or_default()).map(|step| (String::new(), *step)));
+            }
+            ready_documents += 1;
             continue;
         }
         let mut children: Vec<&StepView> = steps.clone();
@@ -227,6 +236,10 @@ fn tree(sync: &SyncView, everything: bool) -> String {
         let shape = style::paint(style::of(colour), colour.shape());
         text.push_str(format!("  {shape} {first}  {state} {why}").trim_end());
         text.push('\n');
+    }
+    if ready_documents > READY_DOCUMENTS {
+        let (more, name) = (ready_documents - READY_DOCUMENTS, &sync.name);
+        text.push_str(&format!("    and {more} more that are ready; `windlass status {name}` lists all\n"));
     }
     text
 }

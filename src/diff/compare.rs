@@ -2,10 +2,12 @@
 //!
 //! Pure. Called by `agent` once a pass. What is unwanted is left to `guard`.
 
+use std::collections::BTreeMap;
+
 use super::guard::{self, reasons};
 use super::{Change, Diff, Live, Observed, Op, Reason, Refusal, Seen};
 use crate::inventory::{Entry, Inventory};
-use crate::plan::{Plan, Step};
+use crate::plan::{Plan, Step, StepId};
 use crate::sync::spec::Budget;
 
 /// What the user allows beyond the default, handed in as values.
@@ -31,7 +33,37 @@ pub fn diff(plan: &Plan, observed: &Observed, inventory: &Inventory, rules: &Rul
         let op = wanted(step, seen, inventory.entries.get(&step.id), rules);
         changes.insert(step.id.clone(), Change { op, seen: seen.clone() });
     }
+    leave_to_others(plan, &mut changes);
     Diff { changes }
+}
+
+/// What a CR expands to is another controller's to make as long as the CR is.
+fn leave_to_others(plan: &Plan, changes: &mut BTreeMap<StepId, Change>) {
+    let mut left: BTreeMap<StepId, String> = changes
+        .iter()
+        .filter_map(|(id, change)| match &change.op {
+            Op::Refuse(why) if why.reason == reasons::OTHER_CONTROLLER => Some((id.clone(), why.message.clone())),
+            _ => None,
+        })
+        .collect();
+    // The plan is sorted by need, not by owner: a chain of owners is followed until nothing is added.
+    loop {
+        let found: Vec<(StepId, String)> = plan
+            .steps
+            .iter()
+            .filter(|step| !left.contains_key(&step.id))
+            .filter_map(|step| Some((step.id.clone(), left.get(step.owner.as_ref()?)?.clone())))
+            .collect();
+        if found.is_empty() {
+            return;
+        }
+        for (id, message) in found {
+            if let Some(change) = changes.get_mut(&id) {
+                change.op = refuse(reasons::OTHER_CONTROLLER, message.clone());
+            }
+            left.insert(id, message);
+        }
+    }
 }
 
 fn wanted(step: &Step, seen: &Seen, entry: Option<&Entry>, rules: &Rules) -> Op {
@@ -71,6 +103,16 @@ fn present(step: &Step, live: &Live, entry: Option<&Entry>, rules: &Rules) -> Op
             format!(
                 "{} belongs to {owner}; it is not touched. Take it out of one of the two places, or delete the live \
                  object if nobody needs it",
+                step.id
+            ),
+        );
+    }
+    if let Some(other) = &live.acted_on {
+        return refuse(
+            reasons::OTHER_CONTROLLER,
+            format!(
+                "{} is acted on by another controller already ({other}); it and what it expands to are left alone. Stop \
+                 that controller and take its mark away, or set spec.takeOver to true",
                 step.id
             ),
         );

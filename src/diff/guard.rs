@@ -18,6 +18,8 @@ pub mod reasons {
     pub const UNREADABLE: &str = "Unreadable";
     /// Another sync or controller owns it.
     pub const FOREIGN_OWNER: &str = "ForeignOwner";
+    /// Another controller acts on the CR already, and the sync does not say `takeOver: true`.
+    pub const OTHER_CONTROLLER: &str = "OtherController";
     /// Its deletion has not ended; nobody has to act.
     pub const TERMINATING: &str = "Terminating";
     /// It drifted and `spec.drift.mode` is `Report`.
@@ -40,6 +42,7 @@ pub mod reasons {
     pub const ALL: &[&str] = &[
         UNREADABLE,
         FOREIGN_OWNER,
+        OTHER_CONTROLLER,
         TERMINATING,
         DRIFTED,
         HELD_FILE,

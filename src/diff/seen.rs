@@ -38,6 +38,8 @@ pub struct Live {
     pub ours: bool,
     /// Who else holds it: the part-of label of another sync, or a controller in its owner references.
     pub other_owner: Option<String>,
+    /// What of another controller is on a CR of our own kinds (its finalizer, or its status), unless the sync takes over.
+    pub acted_on: Option<String>,
     /// A deletion has been asked for and has not ended.
     pub terminating: bool,
     /// Deleting it would take data along that nothing brings back: a StatefulSet whose claims are deleted with it

@@ -218,3 +218,23 @@ fn every_refusal_is_of_the_closed_set() {
     let mut seen = std::collections::BTreeSet::new();
     assert!(reasons::ALL.iter().all(|reason| seen.insert(reason)), "a reason stands there twice");
 }
+
+#[test]
+fn what_another_controller_acts_on_is_left_alone_with_all_it_expands_to() {
+    let mut child = step("child");
+    child.owner = Some(id("a"));
+    let mut grandchild = step("grandchild");
+    grandchild.owner = Some(id("child"));
+    // The order of the plan is that of needs: a child may stand before its owner.
+    let plan = plan(vec![grandchild, child, step("a"), step("b")]);
+    let acted_on = Live { acted_on: Some("its finalizer is example.com/x".into()), ..live() };
+    let mut observed = Observed::from([(id("a"), Seen::Present(acted_on))]);
+    for name in ["b", "child", "grandchild"] {
+        observed.insert(id(name), Seen::Absent);
+    }
+    let diff = diff(&plan, &observed, &Inventory::default(), &rules());
+    for name in ["a", "child", "grandchild"] {
+        assert_eq!(reason(&diff.changes()[&id(name)].op), reasons::OTHER_CONTROLLER, "{name}");
+    }
+    assert_eq!(diff.changes()[&id("b")].op, Op::Create);
+}

@@ -41,7 +41,9 @@ struct Shard {
 pub enum DecodeError {
     /// A shard is damaged.
     #[error(
-        "shard {shard} of the inventory cannot be read ({cause}); nothing is applied or pruned. Run `windlass inventory NAME --repair`"
+        "shard {shard} of the inventory cannot be read ({cause}); nothing is applied or pruned. Restore its ConfigMap from a \
+         backup. Without one, take the finalizers off all ConfigMaps of this inventory and delete them: the next pass \
+         records anew what the repository declares, and deletes nothing"
     )]
     Damaged {
         /// Its number, from 0.
@@ -54,7 +56,9 @@ pub enum DecodeError {
     Newer(u32),
     /// A shard is missing.
     #[error(
-        "the inventory is incomplete: {found} of {wanted} shards are there; nothing is applied or pruned. Restore the missing ConfigMap or run `windlass inventory NAME --repair`"
+        "the inventory is incomplete: {found} of {wanted} shards are there; nothing is applied or pruned. Restore the \
+         missing ConfigMap from a backup. Without one, take the finalizers off those that are left and delete them: the \
+         next pass records anew what the repository declares, and deletes nothing"
     )]
     Incomplete {
         /// Shards that are there.
@@ -122,6 +126,19 @@ pub fn decode(shards: &[String]) -> Result<Inventory, DecodeError> {
             wanted: seen.iter().map(|(_, of)| *of).min().unwrap_or(1),
         }),
     }
+}
+
+/// The same shard, recorded for another source.
+///
+/// # Errors
+/// If it is damaged or of a newer version; says why.
+pub fn restamp(shard: &str, source: &str) -> Result<String, String> {
+    let mut shard = unpack(shard)?;
+    if shard.v > 1 {
+        return Err(DecodeError::Newer(shard.v).to_string());
+    }
+    source.clone_into(&mut shard.inventory.source);
+    Ok(pack(&shard))
 }
 
 fn split(inventory: &Inventory, of: u32) -> Vec<Shard> {

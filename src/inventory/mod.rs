@@ -163,8 +163,8 @@ pub enum Mismatch {
     /// It was made from another source.
     #[error(
         "the inventory stored in the target was made from {stored}, this GitSync reads {wanted}; nothing is applied or \
-         pruned. If the repository has moved, run `windlass inventory NAME --repair` once; if it is another repository, \
-         give it a GitSync of another name"
+         pruned. If the repository has moved, `windlass inventory NAME --repair` records it for the new place; if it is \
+         another repository, give it a GitSync of another name"
     )]
     Source {
         /// URL in the stored inventory.

@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use super::ready::{self, Stand};
 use super::view::{Details, StepView, SyncView};
+use crate::diff::guard::reasons::OTHER_CONTROLLER;
 use crate::inventory::Inventory;
 use crate::kinds::{self, ChildState, Cr, StatusInput};
 use crate::plan::{Origin, Plan, State, StepId};
@@ -310,11 +311,17 @@ fn cr_statuses(previous: &Summary, facts: &Facts<'_>, plan: &Plan, steps: &[Step
             });
         }
     }
+    let others: std::collections::BTreeSet<&StepId> =
+        steps.iter().filter(|step| step.reason == OTHER_CONTROLLER).map(|step| &step.id).collect();
     let now = second(facts.now);
     let mut statuses = BTreeMap::new();
     for step in &plan.steps {
         let (Some(parts), Some(manifest)) = (step.id.object_parts(), step.want.object()) else { continue };
         let Some(kind) = kinds::find(parts.group, parts.kind) else { continue };
+        // Two writers of one status would take turns for ever.
+        if others.contains(&step.id) {
+            continue;
+        }
         let live = facts.live.get(&step.id);
         let input = StatusInput {
             cr: Cr { name: parts.name, namespace: parts.namespace.unwrap_or_default(), manifest },
@@ -334,3 +341,6 @@ fn cr_statuses(previous: &Summary, facts: &Facts<'_>, plan: &Plan, steps: &[Step
 pub(super) fn is_error(problem: &Problem) -> bool {
     problem.severity == Severity::Error
 }
+
+#[cfg(test)]
+mod tests;

@@ -96,15 +96,15 @@ impl Source {
     /// Looks at the URL or path and picks git or folder. Reads nothing from a network.
     ///
     /// # Errors
-    /// If the URL cannot be used (unknown scheme, credentials in it, missing path).
+    /// If the URL cannot be used (unknown scheme, credentials in it, a path that is missing and was never fetched).
     pub fn open(config: SourceConfig) -> Result<Self, SourceError> {
         transport::initialize();
         let paths = paths::normalize(&config.paths)?;
         let limits = Limits::default();
         let location = match url::parse(&config.url)? {
-            Location::Local(path) => {
-                let path = exists(&path)?;
-                if !git::is_repository(&path) {
+            Location::Local(path) => match exists(&path) {
+                Ok(path) if git::is_repository(&path) => Location::Local(path),
+                Ok(path) => {
                     if config.reference.as_ref().is_some_and(|reference| *reference != Reference::default()) {
                         return Err(SourceError::new(
                             reasons::SPEC_INVALID,
@@ -113,8 +113,10 @@ impl Source {
                     }
                     return Ok(Self(Kind::Folder(folder::Folder::new(path, paths, limits, true))));
                 }
-                Location::Local(path)
-            }
+                // A repository that is away for a while, as on a disk that is not mounted: what was fetched stays readable.
+                Err(_) if git::is_repository(&config.clone) => Location::Local(path),
+                Err(error) => return Err(error),
+            },
             remote => remote,
         };
         git::Git::new(location, config.reference.as_ref(), paths, &config, limits).map(|git| Self(Kind::Git(git)))

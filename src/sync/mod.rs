@@ -5,6 +5,7 @@
 pub mod conditions;
 pub mod load;
 pub mod servers;
+pub mod source;
 pub mod spec;
 pub mod status;
 pub mod support;

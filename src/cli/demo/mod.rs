@@ -124,6 +124,11 @@ fn introduction(config: &Config, place: &Place, address: SocketAddr, files: usiz
     let (repo, rendered) = (place.repo.display(), place.rendered.display());
     let bold = |text: &str| style::paint(style::STRONG, text);
     let example = example(&place.rendered);
+    // `status` looks at the first port unless told otherwise.
+    let status = match address.port() == *PORTS.start() {
+        true => "`windlass status`".to_owned(),
+        false => format!("`windlass status --agent http://{address}`"),
+    };
     format!(
         "\
 {}
@@ -146,9 +151,12 @@ fn introduction(config: &Config, place: &Place, address: SocketAddr, files: usiz
      echo oops >> {rendered}/{example}
      cat {rendered}/{example}
 
-  3. Break a file: only what it declares stays as it was, the rest goes on. `windlass status` names the line.
+  3. Break a file: only what it declares stays as it was, the rest goes on. {status} names the line.
      echo '  oops: [' >> {repo}/{FILE}
      git -C {repo} commit -qam 'Break a file'
+     Then remove it: what it declared goes from the folder, and nothing else.
+     git -C {repo} rm -qf {FILE}
+     git -C {repo} commit -qm 'Remove a file'
 
 Ctrl-C ends it. Commits as they land:
 ",

@@ -77,6 +77,38 @@ impl Dir {
         &self.root
     }
 
+    /// What is stored, whichever sync and source it is of; none if nothing is.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub async fn stored_inventory(&self) -> Result<Option<Inventory>, Failure> {
+        let path = self.inventory_path();
+        let bytes = match tokio::fs::read(&path).await {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(file::failure("read", &path, &error)),
+        };
+        serde_json::from_slice(&bytes).map(Some).map_err(|error| {
+            let message = format!(
+                "cannot read the inventory {}: {error}; nothing is applied or pruned. Restore the file from a backup. \
+                 Without one, remove it: the next pass records anew what the repository declares, and deletes nothing",
+                path.display()
+            );
+            Failure::new(Class::Stalled, "InventoryUnreadable", message)
+        })
+    }
+
+    /// Records what is stored for the source that the sync reads now: the repository has moved.
+    ///
+    /// # Errors
+    /// If it is another sync's, or cannot be read or written.
+    pub async fn restamp_inventory(&self) -> Result<(), Failure> {
+        let Some(mut inventory) = self.stored_inventory().await? else { return Ok(()) };
+        inventory.source.clone_from(&self.source);
+        inventory.belongs_to(&self.sync, &self.source).map_err(mismatch)?;
+        self.store_inventory(&inventory).await
+    }
+
     fn inventory_path(&self) -> PathBuf {
         self.state.join("inventory.json")
     }
@@ -113,25 +145,13 @@ impl Dir {
     }
 }
 
+fn mismatch(error: crate::inventory::Mismatch) -> Failure {
+    Failure::new(Class::Stalled, crate::sync::conditions::reasons::INVENTORY_MISMATCH, error.to_string())
+}
+
 impl World for Dir {
     async fn load_inventory(&self) -> Result<Option<Inventory>, Failure> {
-        let path = self.inventory_path();
-        let bytes = match tokio::fs::read(&path).await {
-            Ok(bytes) => bytes,
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(file::failure("read", &path, &error)),
-        };
-        let inventory: Inventory = serde_json::from_slice(&bytes).map_err(|error| {
-            let message = format!(
-                "cannot read the inventory {}: {error}; nothing is applied or pruned. Restore the file, or run \
-                 `windlass inventory NAME --repair`",
-                path.display()
-            );
-            Failure::new(Class::Stalled, "InventoryUnreadable", message)
-        })?;
-        let mismatch = |error: crate::inventory::Mismatch| {
-            Failure::new(Class::Stalled, crate::sync::conditions::reasons::INVENTORY_MISMATCH, error.to_string())
-        };
+        let Some(inventory) = self.stored_inventory().await? else { return Ok(None) };
         inventory.belongs_to(&self.sync, &self.source).map_err(mismatch)?;
         Ok(Some(inventory))
     }

@@ -66,6 +66,8 @@ pub struct Options {
     pub source_url: String,
     /// What happens to objects that exist already.
     pub adoption: Adoption,
+    /// Acts even on a CR of our own kinds that another controller acts on.
+    pub take_over: bool,
     /// (group, kind) of our own kinds: their CRs are ready once applied, since their Ready condition is our own output.
     pub own_kinds: BTreeSet<(String, String)>,
     /// How long one deletion is waited for. Default: 60 s.
@@ -85,6 +87,7 @@ impl Options {
             name: name.to_owned(),
             source_url: source_url.to_owned(),
             adoption: Adoption::default(),
+            take_over: false,
             own_kinds: BTreeSet::new(),
             delete_wait: Duration::from_secs(60),
         }

@@ -104,7 +104,8 @@ impl Kube {
             let key = (it.namespace.unwrap_or_default().to_owned(), it.name.to_owned());
             match listed.get(&key) {
                 Some(object) => all.push((it.id.clone(), Seen::Present(self.live(it.id, &resource, object)))),
-                None if it.expected => missing.push(self.look_by_name(&resource, it)),
+                // A CR of our own kinds may be there without our label, and another controller at work on it.
+                None if it.expected || self.is_own_kind(&resource) => missing.push(self.look_by_name(&resource, it)),
                 None => all.push((it.id.clone(), Seen::Absent)),
             }
         }
@@ -210,6 +211,9 @@ impl Kube {
             fingerprint: own.map(managed::fingerprint),
             ours: own.is_some() && part_of == Some(self.options.part_of.as_str()),
             other_owner: other_owner(object, &self.options.part_of),
+            acted_on: (self.is_own_kind(resource) && !self.options.take_over)
+                .then(|| managed::acting(object, &self.options.manager))
+                .flatten(),
             terminating: object.pointer("/metadata/deletionTimestamp").is_some(),
             takes_data: object
                 .pointer("/spec/persistentVolumeClaimRetentionPolicy/whenDeleted")

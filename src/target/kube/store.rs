@@ -4,6 +4,8 @@
 //! what was to be written, so that two agents never lose each other's entries. An inventory of another sync or source is
 //! refused, never overwritten. Called through `World`.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Value, json};
 
 use super::Kube;
@@ -38,6 +40,13 @@ pub(super) struct Stored {
 struct Shard {
     version: String,
     text: String,
+}
+
+/// A shard as it is found in the cluster.
+struct Found {
+    number: usize,
+    source: String,
+    shard: Shard,
 }
 
 impl Kube {
@@ -97,7 +106,82 @@ impl Kube {
         Ok(())
     }
 
+    /// What is stored, whichever source it is of; none if nothing is.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub async fn stored_inventory(&self) -> Result<Option<Inventory>, Failure> {
+        Ok(self.unpack(self.found_shards().await?)?.1)
+    }
+
+    /// The sources that the stored shards were recorded for; more than one after a cut in [`Self::restamp_inventory`].
+    ///
+    /// # Errors
+    /// If they cannot be read.
+    pub async fn recorded_sources(&self) -> Result<BTreeSet<String>, Failure> {
+        Ok(self.found_shards().await?.into_iter().map(|found| found.source).collect())
+    }
+
+    /// Records what is stored for the source that the sync reads now: the repository has moved. Can be cut at any write
+    /// and done again.
+    ///
+    /// # Errors
+    /// If a shard is damaged, somebody else writes it, or the cluster refuses.
+    pub async fn restamp_inventory(&self) -> Result<(), Failure> {
+        for found in self.found_shards().await? {
+            if found.source == self.options.source_url {
+                continue;
+            }
+            let damaged = |cause| codec::DecodeError::Damaged { shard: found.number, cause };
+            let text = codec::restamp(&found.shard.text, &self.options.source_url)
+                .map_err(|cause| self.damaged(&damaged(cause)))?;
+            match self.put_shard(found.number, &text, Some(&found.shard.version)).await {
+                Ok(_) => {}
+                Err(Stop::Failure(failure)) => return Err(failure),
+                Err(Stop::Conflict) => {
+                    let message = format!(
+                        "the inventory of sync {} was written by somebody else in between; try again",
+                        self.options.name
+                    );
+                    return Err(Failure::new(Class::Retry, "InventoryConflict", message));
+                }
+            }
+        }
+        *self.stored.lock().await = Stored::default();
+        Ok(())
+    }
+
     async fn read_shards(&self) -> Result<Stored, Failure> {
+        let found = self.found_shards().await?;
+        if let Some(other) = found.iter().find(|found| found.source != self.options.source_url) {
+            return Err(self.mismatch(&self.shard_name(other.number), &other.source));
+        }
+        let (shards, inventory) = self.unpack(found)?;
+        if let Some(inventory) = &inventory
+            && (inventory.sync != self.options.sync_id || inventory.source != self.options.source_url)
+        {
+            return Err(self.mismatch(&self.shard_name(0), &inventory.source));
+        }
+        Ok(Stored { loaded: true, shards, inventory })
+    }
+
+    fn unpack(&self, found: Vec<Found>) -> Result<(Vec<Shard>, Option<Inventory>), Failure> {
+        if found.is_empty() {
+            return Ok((Vec::new(), None));
+        }
+        let shards: Vec<Shard> = found.into_iter().map(|found| found.shard).collect();
+        let texts: Vec<String> = shards.iter().map(|shard| shard.text.clone()).collect();
+        let inventory = codec::decode(&texts).map_err(|error| self.damaged(&error))?;
+        Ok((shards, Some(inventory)))
+    }
+
+    fn damaged(&self, error: &codec::DecodeError) -> Failure {
+        let message = format!("reading the inventory of sync {}: {error}", self.options.name);
+        Failure::new(Class::Stalled, "InventoryDamaged", message)
+    }
+
+    /// Every shard of this sync, by number.
+    async fn found_shards(&self) -> Result<Vec<Found>, Failure> {
         let resource = config_maps();
         let selector = format!("{}%3D{}", LABEL.replace('/', "%2F"), self.options.sync_id);
         let path = format!("{}?labelSelector={selector}", resource.collection(Some(&self.options.namespace)));
@@ -114,26 +198,14 @@ impl Kube {
                 continue;
             };
             let source = item.pointer("/metadata/annotations").and_then(|all| all.get(SOURCE)).and_then(Value::as_str);
-            if source != Some(self.options.source_url.as_str()) {
-                return Err(self.mismatch(&name, source.unwrap_or("an unknown source")));
-            }
-            let shard = Shard { version: text("/metadata/resourceVersion"), text: text("/data/shard") };
-            found.push((number, shard));
+            found.push(Found {
+                number,
+                source: source.unwrap_or("an unknown source").to_owned(),
+                shard: Shard { version: text("/metadata/resourceVersion"), text: text("/data/shard") },
+            });
         }
-        found.sort_by_key(|(number, _)| *number);
-        if found.is_empty() {
-            return Ok(Stored { loaded: true, ..Stored::default() });
-        }
-        let shards: Vec<Shard> = found.into_iter().map(|(_, shard)| shard).collect();
-        let texts: Vec<String> = shards.iter().map(|shard| shard.text.clone()).collect();
-        let inventory = codec::decode(&texts).map_err(|error| {
-            let message = format!("reading the inventory of sync {}: {error}", self.options.name);
-            Failure::new(Class::Stalled, "InventoryDamaged", message)
-        })?;
-        if inventory.sync != self.options.sync_id || inventory.source != self.options.source_url {
-            return Err(self.mismatch(&self.shard_name(0), &inventory.source));
-        }
-        Ok(Stored { loaded: true, shards, inventory: Some(inventory) })
+        found.sort_by_key(|found| found.number);
+        Ok(found)
     }
 
     /// Writes the shards that differ, in the order in which a crash loses nothing (see [`codec`]).
@@ -259,8 +331,13 @@ impl Kube {
     fn mismatch(&self, name: &str, holder: &str) -> Failure {
         let message = format!(
             "reading the inventory of sync {}: ConfigMap {}/{name} belongs to {holder}, this sync follows {}; nothing is \
-             applied or pruned. Give the sync another name, or run `windlass inventory {} --repair`",
-            self.options.name, self.options.namespace, self.options.source_url, self.options.name
+             applied or pruned. If the repository has moved, `windlass inventory {}/{} --repair` records it for the new \
+             place; if it is another repository, give the sync another name",
+            self.options.name,
+            self.options.namespace,
+            self.options.source_url,
+            self.options.namespace,
+            self.options.name
         );
         Failure::new(Class::Stalled, crate::sync::conditions::reasons::INVENTORY_MISMATCH, message)
     }

@@ -99,6 +99,21 @@ pub(super) fn appliers<'a>(object: &'a Value, manager: &'a str) -> impl Iterator
         .map(|(name, ..)| name)
 }
 
+/// What shows that another controller acts on a CR: a finalizer that is neither ours nor Kubernetes' own, or a status
+/// that somebody else writes.
+pub(super) fn acting(object: &Value, manager: &str) -> Option<String> {
+    let finalizers = object.pointer("/metadata/finalizers").and_then(Value::as_array).into_iter().flatten();
+    // Kubernetes' own (`foregroundDeletion`, `orphan`) have no domain.
+    let foreign = |finalizer: &&str| finalizer.contains('/') && !finalizer.starts_with("windlass.dev/");
+    if let Some(finalizer) = finalizers.filter_map(Value::as_str).find(foreign) {
+        return Some(format!("its finalizer is {finalizer}"));
+    }
+    let all = object.pointer("/metadata/managedFields").and_then(Value::as_array).into_iter().flatten();
+    let mut writers = all.filter(|entry| text(entry, "subresource") == "status").map(|entry| text(entry, "manager"));
+    let ours = format!("{manager}-status");
+    writers.find(|name| *name != ours && !by_hand(name)).map(|name| format!("{name} writes its status"))
+}
+
 fn takeable(name: &str, operation: &str, manager: &str) -> bool {
     match operation {
         "Update" => true,

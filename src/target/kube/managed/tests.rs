@@ -75,3 +75,20 @@ fn a_cause_is_found_in_lists_by_the_keys_of_managed_fields() {
     assert_eq!(locate(&object, "spec.containers[0].x"), None);
     assert_eq!(field_path("spec.ports[1].name"), (vec!["f:spec".into(), "f:ports".into()], false));
 }
+
+#[test]
+fn another_controller_shows_by_its_finalizer_or_its_status() {
+    let status =
+        |manager: &str| json!([{"manager": manager, "operation": "Update", "subresource": "status", "fieldsV1": {}}]);
+    for (finalizers, managed, shown) in [
+        (json!([]), json!([]), None),
+        (json!(["windlass.dev/external", "foregroundDeletion"]), status("me-status"), None),
+        (json!([]), status("kubectl-edit"), None),
+        (json!(["cache.example.com/finalizer"]), json!([]), Some("its finalizer is cache.example.com/finalizer")),
+        (json!([]), status("memcached-operator"), Some("memcached-operator writes its status")),
+        (json!([]), json!([entry("memcached-operator", "Update", json!({"f:spec": {}}))]), None),
+    ] {
+        let object = json!({"metadata": {"finalizers": finalizers, "managedFields": managed}});
+        assert_eq!(acting(&object, "me").as_deref(), shown, "{object}");
+    }
+}
