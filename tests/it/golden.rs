@@ -43,6 +43,8 @@ fn plan(snapshot: &Snapshot) -> (Plan, Vec<Problem>) {
 fn example() -> Snapshot {
     let mut files = BTreeMap::new();
     read_below(&root().join("example-repo"), "", &mut files);
+    // What the repository's .windlassignore leaves out; the rule itself is tested in the source.
+    files.retain(|path, _| !path.starts_with("drafts/"));
     snapshot(files)
 }
 

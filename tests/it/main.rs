@@ -11,8 +11,10 @@
 mod support;
 
 // No server.
+mod agent;
 mod bad_input;
 mod cli;
+mod cli_texts;
 mod demo;
 mod dir_target;
 mod docs;

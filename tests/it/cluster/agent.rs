@@ -25,7 +25,6 @@ fn gone(plane: &ControlPlane, what: &[&str]) {
 fn the_agent_applies_keeps_prunes_and_follows_the_gitsyncs_of_a_cluster() {
     let plane = own_control_plane();
     let windlass = Windlass::on(&plane.kubeconfig());
-    plane.kubectl(&["create", "namespace", "windlass-system"]);
 
     let repository = repo("files");
     let once = || windlass.run(&["agent", "--once", "--source", repository.path().to_str().unwrap()]);
@@ -39,6 +38,20 @@ fn the_agent_applies_keeps_prunes_and_follows_the_gitsyncs_of_a_cluster() {
     assert!(third.code == 0 && third.stdout.contains(": pruned 1\n"), "{third:?}");
     gone(&plane, &["configmap", "two", "-n", "files"]);
     assert_eq!(plane.kubectl(&["get", "configmap", "one", "-n", "files", "-o", "jsonpath={.data.a}"]), "b");
+
+    // No GitSync stands in the cluster: the state folder knows what the sync is.
+    let name = repository.path().file_name().unwrap().to_str().unwrap().to_lowercase();
+    let owned = windlass.run(&["inventory", &name]);
+    assert_eq!((owned.code, owned.stdout.lines().count()), (0, 2), "{owned:?}");
+    let moved = windlass.home().join(&name);
+    repository.git(&["clone", "--quiet", ".", moved.to_str().unwrap()]);
+    let other_place = || windlass.run(&["agent", "--once", "--source", moved.to_str().unwrap()]);
+    let refused = other_place();
+    assert!(refused.code == 2 && refused.stdout.contains("--repair"), "{refused:?}");
+    let repaired = windlass.run(&["inventory", &name, "--repair", "--yes"]);
+    assert_eq!(repaired.code, 0, "{repaired:?}");
+    let goes_on = other_place();
+    assert!(goes_on.code == 0 && goes_on.stdout.contains(": nothing changed\n"), "{goes_on:?}");
 
     let watched = repo("watched");
     let agent = windlass.start(&["agent", "--listen", "127.0.0.1:0"]);

@@ -6,6 +6,7 @@ mod faults;
 mod gitsync;
 mod install;
 mod kill;
+mod lifecycle;
 mod once;
 mod passes;
 mod prune;
