@@ -42,6 +42,7 @@ pub fn read(document: &Value, checks: &Checks) -> (Option<GitSync>, Vec<Problem>
     if sync.metadata.name.as_deref().unwrap_or_default().is_empty() {
         problems.push(Problem::error(Code::InvalidName, "the GitSync has no name").pointing("/metadata/name"));
     }
+    names(&sync, &mut problems);
     check(&sync.spec, checks, &mut problems);
     let valid = problems.is_empty();
     (valid.then_some(sync), problems)
@@ -113,6 +114,34 @@ fn holds_credentials(url: &str) -> bool {
     let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
     let Some((user, _)) = authority.rsplit_once('@') else { return false };
     user.contains(':') || matches!(scheme.to_ascii_lowercase().as_str(), "http" | "https")
+}
+
+/// Names become parts of paths, on disk and in requests: they are checked here too, since a file has not passed the API
+/// server.
+fn names(sync: &GitSync, problems: &mut Vec<Problem>) {
+    let advice = "Write lower-case letters, digits and inner dashes";
+    let mut refuse = |code, pointer: &str, what: &str| {
+        problems.push(
+            Problem::error(code, format!("{what} is not a name that Kubernetes takes. {advice}")).pointing(pointer),
+        );
+    };
+    if sync.metadata.name.as_deref().is_some_and(|name| !name.is_empty() && !is_name(name, 253)) {
+        refuse(Code::InvalidName, "/metadata/name", "the GitSync's name");
+    }
+    if sync.metadata.namespace.as_deref().is_some_and(|name| name.contains('.') || !is_name(name, 63)) {
+        refuse(Code::InvalidNamespace, "/metadata/namespace", "the GitSync's namespace");
+    }
+    if sync.spec.source.secret_ref.as_ref().is_some_and(|reference| !is_name(&reference.name, 253)) {
+        refuse(Code::InvalidName, "/spec/source/secretRef/name", "the Secret's name");
+    }
+}
+
+fn is_name(text: &str, most: usize) -> bool {
+    let part = |part: &str| {
+        let alnum = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+        part.starts_with(alnum) && part.ends_with(alnum) && part.chars().all(|c| alnum(c) || c == '-')
+    };
+    text.len() <= most && text.split('.').all(part)
 }
 
 fn check(spec: &GitSyncSpec, checks: &Checks, problems: &mut Vec<Problem>) {
@@ -232,6 +261,27 @@ mod tests {
         assert!(sync.is_none());
         assert_eq!(problems.len(), 2);
         assert!(problems.iter().all(|p| p.code == Code::NotSupported));
+    }
+
+    #[test]
+    fn a_name_that_would_climb_out_of_a_folder_is_refused() {
+        let with = |name: &str, namespace: &str, secret: &str| {
+            let mut document = sync(&json!({"source": {"url": "u", "secretRef": {"name": secret}}}));
+            document["metadata"]["name"] = name.into();
+            document["metadata"]["namespace"] = namespace.into();
+            pointers(&document)
+        };
+        assert_eq!(with("platform.a-1", "team-a", "git.credentials"), []);
+        for bad in ["../../etc", "..", ".", "a/b", "/etc", "A", "a..b", "-a", "a_b", "a\0"] {
+            let found = with(bad, bad, bad);
+            let expected = [
+                (Code::InvalidName, "/metadata/name".to_owned()),
+                (Code::InvalidNamespace, "/metadata/namespace".to_owned()),
+                (Code::InvalidName, "/spec/source/secretRef/name".to_owned()),
+            ];
+            assert_eq!(found, expected, "{bad}");
+        }
+        assert_eq!(with("a", "b.c", "d").len(), 1, "a namespace has no dots");
     }
 
     #[test]

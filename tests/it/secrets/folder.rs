@@ -217,3 +217,38 @@ fn no_message_about_a_source_shows_its_credentials() {
         clean_files(&state, &|_| false);
     }
 }
+
+#[test]
+fn a_name_or_path_of_a_gitsync_never_leaves_its_folder() {
+    let repo = GitRepo::with(&[("a.yaml", super::NEIGHBOUR)]);
+    let windlass = Windlass::new();
+    let file = windlass.home().join("sync.yaml");
+    let sync = |name: &str, namespace: &str, secret: &str, path: &str| {
+        serde_json::json!({"apiVersion": "windlass.dev/v1alpha1", "kind": "GitSync",
+            "metadata": {"name": name, "namespace": namespace},
+            "spec": {"source": {"url": repo.path(), "paths": [path], "secretRef": {"name": secret}},
+                     "target": {"directory": {"path": windlass.home().join("out")}}}})
+    };
+    let secrets = windlass.home().join("secrets/s");
+    fs::create_dir_all(&secrets).unwrap();
+    fs::write(secrets.join("password"), "c4n4ry").unwrap();
+    fs::write(windlass.home().join("password"), "c4n4ry").unwrap();
+    for (sync, told) in [
+        (sync("../../x", "n", "s", "/"), "InvalidName"),
+        (sync("x", "../../n", "s", "/"), "InvalidNamespace"),
+        (sync("x", "n", "..", "/"), "InvalidName"),
+        (sync("x", "n", "s", "../x"), "../x"),
+    ] {
+        fs::write(&file, sync.to_string()).unwrap();
+        let args = ["agent", "--once", "-f", file.to_str().unwrap(), "--secrets", "secrets"];
+        let ran = windlass.run(&args);
+        quiet("agent -f", &ran);
+        assert!(ran.code == 2 && ran.stderr.contains(told), "{told}: {ran:?}");
+        assert!(!windlass.home().join("x").exists() && !windlass.home().join("out").exists());
+    }
+    let source = repo.path().to_str().unwrap();
+    let ran = windlass.run(&["agent", "--once", "--source", source, "--path", "../..", "--target", "dir:out"]);
+    assert!(ran.code == 2 && ran.stderr.contains("../.."), "{ran:?}");
+    let ran = windlass.run(&["render", source, "--path", "../.."]);
+    assert!(ran.code == 2 && ran.stderr.contains("../.."), "{ran:?}");
+}
