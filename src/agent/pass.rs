@@ -93,6 +93,7 @@ pub(super) async fn pass<W: World>(
         Err(failure) => return target_failed(bench, memory, &course, &failure).await,
     };
     let observed = timed(bench, Stage::Observe, bench.world.observe(plan, &inventory)).await;
+    bench.writer.saw(plan, &bench.world.statuses());
     let began = Instant::now();
     let diff = diff::diff(plan, &observed, &inventory, &bench.rules(&revision));
     bench.metrics.stage(Stage::Diff, began.elapsed());

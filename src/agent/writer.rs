@@ -1,6 +1,6 @@
 //! Tells the cluster what a pass came to: status of the GitSync and of the declared CRs, and Events.
 //!
-//! Write-only: nothing is read back. A failed write is a log line, never a failed pass. Called by `pass`.
+//! Write-only: nothing is read back into a plan. A failed write is a log line, never a failed pass. Called by `pass`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};
@@ -70,18 +70,22 @@ impl Writer {
         let Self::Cluster(cluster) = self else { return };
         let turned = cluster.turned(summary, plan, live);
         for (id, status) in &summary.crs {
-            let (Some(step), Some(parts)) = (plan.step(id), id.object_parts()) else { continue };
-            let of = ObjectName {
-                api_version: step.origin.api_version.clone(),
-                kind: parts.kind.to_owned(),
-                namespace: parts.namespace.map(str::to_owned),
-                name: parts.name.to_owned(),
-                uid: live.get(id).map(|live| live.uid.clone()).filter(|uid| !uid.is_empty()),
-            };
-            let named = ObjectName { uid: None, ..of.clone() };
+            let Some(named) = declared(plan, id) else { continue };
+            let uid = live.get(id).map(|live| live.uid.clone()).filter(|uid| !uid.is_empty());
+            let of = ObjectName { uid, ..named.clone() };
             log(who, cluster.reports.write_status(&named, None, status).await.map(|_| ()));
             if let Some(ready) = turned.get(id) {
                 log(who, cluster.reports.emit(&of, &note(ready, "Report")).await);
+            }
+        }
+    }
+
+    /// Takes in what the declared CRs said of themselves when a pass began, so that a status changed by hand is put right.
+    pub(super) fn saw(&self, plan: &Plan, live: &BTreeMap<StepId, LiveStatus>) {
+        let Self::Cluster(cluster) = self else { return };
+        for (id, live) in live {
+            if let Some(of) = declared(plan, id) {
+                cluster.reports.saw(&of, live.status.as_ref());
             }
         }
     }
@@ -166,6 +170,18 @@ fn note(ready: &Condition, action: &str) -> EventNote {
         action: action.to_owned(),
         note: ready.message.clone(),
     }
+}
+
+/// The name of a declared CR.
+fn declared(plan: &Plan, id: &StepId) -> Option<ObjectName> {
+    let (step, parts) = (plan.step(id)?, id.object_parts()?);
+    Some(ObjectName {
+        api_version: step.origin.api_version.clone(),
+        kind: parts.kind.to_owned(),
+        namespace: parts.namespace.map(str::to_owned),
+        name: parts.name.to_owned(),
+        uid: None,
+    })
 }
 
 fn log(who: &Who, result: Result<(), Failure>) {

@@ -115,6 +115,15 @@ impl Reports {
         Ok(true)
     }
 
+    /// Takes in what an object's status was seen to be. If somebody has changed what was written last, the next write
+    /// is not left out.
+    pub fn saw(&self, of: &ObjectName, status: Option<&Value>) {
+        let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
+        if written.get(of).is_some_and(|written| Some(written) != status) {
+            written.remove(of);
+        }
+    }
+
     /// Writes an Event.
     ///
     /// # Errors

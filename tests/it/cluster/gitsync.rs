@@ -88,6 +88,18 @@ fn a_gitsync_is_followed_from_its_creation_to_its_deletion() {
     assert_eq!(kept.get("{.status.lastAppliedRevision}"), repository.head());
     assert_eq!(kept.get("{.metadata.finalizers}"), "", "Orphan needs no finalizer");
 
+    // A status changed by hand is put right by the next pass of the same agent.
+    let cache = "apiVersion: cache.example.com/v1alpha1\nkind: Memcached\nmetadata:\n  name: cache\n  namespace: kept\nspec:\n  size: 1\n";
+    repository.write("base/cache.yaml", cache).commit("a cache");
+    until_blocking("the cache is there", || exists(&plane, "kept", "memcached/cache").then_some(()));
+    let wait = ["wait", "--for=condition=Ready", "--timeout=60s", "-n", "kept", "memcached/cache"];
+    plane.kubectl(&wait);
+    kept.wait("condition=Ready");
+    let by_hand = ["patch", "memcached", "cache", "-n", "kept", "--subresource=status", "--type=merge", "-p"];
+    plane.kubectl(&[&by_hand[..], &[r#"{"status":{"conditions":[]}}"#]].concat());
+    repository.write("more/two.yaml", &map("kept", "two", "other")).commit("another pass");
+    plane.kubectl(&wait);
+
     // A changed spec is a new pass: what is not in its paths any more goes.
     kept.patch(r#"{"spec":{"source":{"paths":["base"]}}}"#);
     kept.becomes("kept", "two", "");
