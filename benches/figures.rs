@@ -23,12 +23,12 @@ impl Goals {
     }
 }
 
-/// The value below which `percent` of a hundred lie.
+/// The smallest value that `percent` of a hundred do not exceed.
 pub(crate) fn percentile(times: &[Duration], percent: usize) -> Duration {
     let mut sorted = times.to_vec();
     sorted.sort_unstable();
-    let last = sorted.len().saturating_sub(1);
-    sorted.get((last * percent).div_ceil(100)).copied().unwrap_or_default()
+    let rank = (sorted.len() * percent).div_ceil(100);
+    sorted.get(rank.saturating_sub(1)).copied().unwrap_or_default()
 }
 
 /// One row: a name and times in milliseconds.
