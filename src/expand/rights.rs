@@ -51,7 +51,7 @@ pub fn cluster_role(name: &str, plan: &Plan) -> Value {
 #[must_use]
 pub fn yaml(name: &str, plan: &Plan) -> String {
     let mut text =
-        "# What the agent may do to apply this revision. Its own needs (inventory, events, lease) come with\n\
+        "# What the agent may do to apply this revision. Its own needs (inventory, events) come with\n\
                     # `windlass install`.\n"
             .to_owned();
     let grants = |kind: &str| matches!(kind, "Role" | "ClusterRole" | "RoleBinding" | "ClusterRoleBinding");

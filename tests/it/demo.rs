@@ -102,3 +102,25 @@ fn a_commit_lands_a_hand_edit_is_reverted_a_broken_file_prunes_nothing_and_a_sig
     assert!(demo.process.log().contains("Everything stays in"), "{}", demo.process.log());
     assert!(demo.folder.join(CACHE).exists());
 }
+
+#[test]
+fn the_three_things_to_try_work_word_for_word() {
+    let mut demo = Demo::start();
+    let printed = demo.process.log();
+    let commands: Vec<&str> = printed
+        .lines()
+        .filter_map(|line| line.strip_prefix("     "))
+        .filter(|line| ["sed ", "git ", "echo ", "cat "].iter().any(|start| line.starts_with(start)))
+        .collect();
+    assert_eq!(commands.len(), 8, "{printed}");
+    for command in commands {
+        let done = Command::new("sh").args(["-c", command]).env("GIT_CONFIG_GLOBAL", "/dev/null").output().unwrap();
+        assert!(done.status.success(), "{command}: {done:?}");
+    }
+    Windlass::await_output(&mut demo.process, "Remove a file: 2 deleted");
+    assert!(!demo.rendered("staging/deployment.apps-sessions.yaml").exists());
+    let kept = std::fs::read_to_string(demo.rendered(RENDERED)).unwrap();
+    assert!(kept.contains("replicas: 1") && !kept.contains("oops"), "{kept}");
+    let status = Windlass::new().run(&["status", "--agent", &format!("http://{}", demo.address)]);
+    assert!(status.stdout.starts_with("The sync is live."), "{}", status.stdout);
+}

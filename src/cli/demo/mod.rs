@@ -22,6 +22,8 @@ use crate::telemetry::Metrics;
 const PORTS: std::ops::RangeInclusive<u16> = 8480..=8579;
 /// The file that the user is asked to edit.
 const FILE: &str = "environments/production/cache.yaml";
+/// The file that it breaks and removes: nothing else in the repository depends on what it declares.
+const OTHER_FILE: &str = "environments/staging/cache.yaml";
 
 /// Try it: a scratch repository, the agent on it, a folder that follows every commit, and the dashboard
 #[derive(Debug, clap::Args)]
@@ -126,8 +128,8 @@ fn introduction(config: &Config, place: &Place, address: SocketAddr, files: usiz
     let example = example(&place.rendered);
     // `status` looks at the first port unless told otherwise.
     let status = match address.port() == *PORTS.start() {
-        true => "`windlass status`".to_owned(),
-        false => format!("`windlass status --agent http://{address}`"),
+        true => format!("`{} status`", program()),
+        false => format!("`{} status --agent http://{address}`", program()),
     };
     format!(
         "\
@@ -152,10 +154,10 @@ fn introduction(config: &Config, place: &Place, address: SocketAddr, files: usiz
      cat {rendered}/{example}
 
   3. Break a file: only what it declares stays as it was, the rest goes on. {status} names the line.
-     echo '  oops: [' >> {repo}/{FILE}
+     echo '  oops: [' >> {repo}/{OTHER_FILE}
      git -C {repo} commit -qam 'Break a file'
      Then remove it: what it declared goes from the folder, and nothing else.
-     git -C {repo} rm -qf {FILE}
+     git -C {repo} rm -qf {OTHER_FILE}
      git -C {repo} commit -qm 'Remove a file'
 
 Ctrl-C ends it. Commits as they land:
@@ -165,6 +167,11 @@ Ctrl-C ends it. Commits as they land:
         bold(&format!("http://{address}/")),
         bold("Three things to try"),
     )
+}
+
+/// This program as the user can start it again: it need not be on the PATH.
+fn program() -> String {
+    std::env::current_exe().map_or_else(|_| "windlass".to_owned(), |path| path.display().to_string())
 }
 
 /// A rendered file for the user to spoil: of the CR that the first thing to try is about.

@@ -51,8 +51,6 @@ pub(super) fn objects(namespace: &str, cluster_admin: bool) -> Vec<Value> {
                 // The key for hashes of secret values: this one Secret, made once.
                 { "apiGroups": [""], "resources": ["secrets"], "resourceNames": [HASH_KEY],
                   "verbs": ["create", "patch"] },
-                { "apiGroups": ["coordination.k8s.io"], "resources": ["leases"],
-                  "verbs": ["get", "create", "patch", "update"] },
             ],
         }),
         json!({
