@@ -50,10 +50,9 @@ pub fn cluster_role(name: &str, plan: &Plan) -> Value {
 /// The ClusterRole and its binding as YAML. Who applies roles has to hold what they grant, which a comment says where it matters.
 #[must_use]
 pub fn yaml(name: &str, plan: &Plan) -> String {
-    let mut text =
-        "# What the agent may do to apply this revision. Its own needs (inventory, events) come with\n\
+    let mut text = "# What the agent may do to apply this revision. Its own needs (inventory, events) come with\n\
                     # `windlass install`.\n"
-            .to_owned();
+        .to_owned();
     let grants = |kind: &str| matches!(kind, "Role" | "ClusterRole" | "RoleBinding" | "ClusterRoleBinding");
     let parts = plan.steps.iter().filter_map(|step| step.id.object_parts());
     if parts.into_iter().any(|parts| parts.group == "rbac.authorization.k8s.io" && grants(parts.kind)) {
