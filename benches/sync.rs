@@ -22,7 +22,7 @@ use std::time::{Duration, Instant};
 
 use ::windlass::declared::{self, Context, Memo};
 use ::windlass::diff::compare::Rules;
-use ::windlass::diff::diff;
+use ::windlass::diff::{Which, diff};
 use ::windlass::expand::expand;
 use ::windlass::inventory::Inventory;
 use ::windlass::plan::State;
@@ -201,9 +201,9 @@ impl Sync {
         let stored = self.kube.load_inventory().await.expect("an inventory");
         let fresh = || Inventory::new(self.options.sync_id.clone(), self.options.source_url.clone());
         let inventory = stored.unwrap_or_else(fresh);
-        let observed = self.kube.observe(&plan, &inventory).await;
+        let observed = self.kube.observe(&plan, &inventory, Which::All).await;
         let rules = Rules { prune: true, ..Rules::default() };
-        let changes = diff(&plan, &observed, &inventory, &rules);
+        let changes = diff(&plan, &observed, &inventory, &rules, Which::All);
         let compare = began.elapsed() - plan_took;
 
         let last = std::sync::Mutex::new(Duration::ZERO);

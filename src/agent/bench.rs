@@ -98,6 +98,7 @@ impl<W> Bench<W> {
             budget: self.spec.budget,
             acknowledged: tokens.filter(|token| !token.is_empty()).map(str::to_owned).collect(),
             report_drift: self.spec.drift.mode == DriftMode::Report,
+            ..Rules::default()
         }
     }
 

@@ -22,8 +22,8 @@ use crate::report::summary::{End, summarize};
 use crate::revision::Revision;
 use crate::sync::conditions::reasons;
 use crate::sync::spec::Budget;
-use crate::target::World;
 use crate::target::execute::{Applied, Limits, Outcome, execute};
+use crate::target::{Which, World};
 use crate::telemetry::Stage;
 
 /// While steps are under way the view is renewed this often.
@@ -92,10 +92,10 @@ pub(super) async fn pass<W: World>(
         Ok(inventory) => inventory,
         Err(failure) => return target_failed(bench, memory, &course, &failure).await,
     };
-    let observed = timed(bench, Stage::Observe, bench.world.observe(plan, &inventory)).await;
+    let observed = timed(bench, Stage::Observe, bench.world.observe(plan, &inventory, Which::All)).await;
     bench.writer.saw(plan, &bench.world.statuses());
     let began = Instant::now();
-    let diff = diff::diff(plan, &observed, &inventory, &bench.rules(&revision));
+    let diff = diff::diff(plan, &observed, &inventory, &bench.rules(&revision), Which::All);
     bench.metrics.stage(Stage::Diff, began.elapsed());
     course.wrote.kept = kept(&diff);
 
@@ -152,12 +152,12 @@ pub(super) async fn prune_all<W: World>(bench: &Bench<W>, memory: &mut Memory, c
     };
     course.prepared =
         Some(Arc::new(Prepared { plan: plan.clone(), problems: Vec::new(), scopes: memory.scopes.clone() }));
-    let observed = bench.world.observe(&plan, &inventory).await;
+    let observed = bench.world.observe(&plan, &inventory, Which::All).await;
     let mut rules = bench.rules(&Revision::default());
     // Whoever deletes a sync that prunes means all of it; what is protected stays protected.
     rules.prune = true;
     rules.budget = Budget { max_deletes: u32::MAX, max_delete_percent: 100 };
-    let diff = diff::diff(&plan, &observed, &inventory, &rules);
+    let diff = diff::diff(&plan, &observed, &inventory, &rules, Which::All);
     let limits = Limits { timeout: bench.timeout, concurrency: CONCURRENCY, cancel: cancel.clone() };
     let mut applied = run(bench, memory, &mut course, &plan, &diff, inventory, &limits).await;
     let empty = applied.failure.is_none() && applied.inventory.entries.is_empty();

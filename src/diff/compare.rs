@@ -2,10 +2,10 @@
 //!
 //! Pure. Called by `agent` once a pass. What is unwanted is left to `guard`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::guard::{self, reasons};
-use super::{Change, Diff, Live, Observed, Op, Reason, Refusal, Seen};
+use super::{Change, Diff, Live, Observed, Op, Reason, Refusal, Seen, Which};
 use crate::inventory::{Entry, Inventory};
 use crate::plan::{Plan, Step, StepId};
 use crate::sync::spec::Budget;
@@ -21,14 +21,19 @@ pub struct Rules {
     pub acknowledged: Vec<String>,
     /// `spec.drift.mode` is `Report`: drift is named, not corrected.
     pub report_drift: bool,
+    /// Steps that are applied again although nothing visible moved: the sweep, and what may have changed unseen.
+    pub verify: BTreeSet<StepId>,
 }
 
-/// Compares. Every step of the plan and every unwanted entry of the inventory has a change, also where nothing is done.
+/// Compares. Every step of the plan and every unwanted entry of the inventory that is asked about has a change, also
+/// where nothing is done.
+///
+/// Unwanted entries are judged together (the budget counts them): ask about all of them or about none.
 #[must_use]
-pub fn diff(plan: &Plan, observed: &Observed, inventory: &Inventory, rules: &Rules) -> Diff {
+pub fn diff(plan: &Plan, observed: &Observed, inventory: &Inventory, rules: &Rules, which: Which<'_>) -> Diff {
     let unread = Seen::Unknown("it was not read".to_owned());
-    let mut changes = guard::unwanted(plan, observed, inventory, rules);
-    for step in &plan.steps {
+    let mut changes = guard::unwanted(plan, observed, inventory, rules, which);
+    for step in plan.steps.iter().filter(|step| which.has(&step.id)) {
         let seen = observed.get(&step.id).unwrap_or(&unread);
         let op = wanted(step, seen, inventory.entries.get(&step.id), rules);
         changes.insert(step.id.clone(), Change { op, seen: seen.clone() });
@@ -133,6 +138,9 @@ fn present(step: &Step, live: &Live, entry: Option<&Entry>, rules: &Rules) -> Op
     }
     let moved = !live.ours || entry.and_then(|entry| entry.fingerprint.as_ref()) != live.fingerprint.as_ref();
     match moved {
+        false if rules.verify.contains(&step.id) && !step.policy.ignore_drift && !rules.report_drift => {
+            Op::Update(Reason::Verify)
+        }
         false => Op::Keep,
         true if step.policy.ignore_drift => Op::Keep,
         true if rules.report_drift => refuse(

@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::compare::refuse;
-use super::{Change, Live, Observed, Op, Rules, Seen};
+use super::{Change, Live, Observed, Op, Rules, Seen, Which};
 use crate::inventory::{Entry, Inventory};
 use crate::plan::{Held, Plan, StepId, canonical};
 
@@ -64,11 +64,12 @@ pub(super) fn unwanted(
     observed: &Observed,
     inventory: &Inventory,
     rules: &Rules,
+    which: Which<'_>,
 ) -> BTreeMap<StepId, Change> {
     let unread = Seen::Unknown("it was not read".to_owned());
     let mut changes = BTreeMap::new();
     let mut asked = Vec::new();
-    for (id, entry) in inventory.unwanted(plan) {
+    for (id, entry) in inventory.unwanted(plan).filter(|(id, _)| which.has(id)) {
         let seen = observed.get(id).unwrap_or(&unread);
         let op = one(id, entry, seen, inventory, &plan.held, rules);
         if op == Op::Delete && !decided(entry, seen) {

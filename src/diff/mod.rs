@@ -10,7 +10,7 @@ pub mod seen;
 use std::collections::BTreeMap;
 
 pub use compare::{Rules, diff};
-pub use seen::{Live, Observed, Seen};
+pub use seen::{Live, Observed, Seen, Which};
 
 use crate::plan::StepId;
 
@@ -55,6 +55,8 @@ pub enum Reason {
     Drifted,
     /// The inventory does not know it yet (a pass was cut short), or it was adopted.
     Unrecorded,
+    /// Nothing visible moved; it is applied again to make sure (the sweep, or what may have changed it unseen).
+    Verify,
 }
 
 /// Why nothing is done. `reason` is a CamelCase word for conditions, `message` a sentence that says what to do.

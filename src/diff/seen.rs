@@ -2,9 +2,29 @@
 //!
 //! Pure data. Made by `target`, compared by `diff`. Defined here so that the arrow points from IO to pure.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::plan::StepId;
+
+/// Which steps of the plan and entries of the inventory are asked about.
+#[derive(Clone, Copy, Debug)]
+pub enum Which<'a> {
+    /// All of them.
+    All,
+    /// These, as far as plan or inventory know them.
+    Only(&'a BTreeSet<StepId>),
+}
+
+impl Which<'_> {
+    /// Whether one is asked about.
+    #[must_use]
+    pub fn has(self, id: &StepId) -> bool {
+        match self {
+            Self::All => true,
+            Self::Only(ids) => ids.contains(id),
+        }
+    }
+}
 
 /// The world as far as the plan and the inventory are concerned.
 pub type Observed = BTreeMap<StepId, Seen>;

@@ -35,7 +35,7 @@ fn wanted(seen: Seen, entry: Option<Entry>, rules: &Rules) -> Op {
     let mut inventory = Inventory::default();
     inventory.entries.extend(entry.map(|entry| (id("a"), entry)));
     let observed = Observed::from([(id("a"), seen)]);
-    diff(&plan(vec![step("a")]), &observed, &inventory, rules).changes()[&id("a")].op.clone()
+    diff(&plan(vec![step("a")]), &observed, &inventory, rules, Which::All).changes()[&id("a")].op.clone()
 }
 
 /// Compares unwanted entries, each present and ours unless `seen` says otherwise.
@@ -44,7 +44,7 @@ fn unwanted(entries: &[(StepId, Entry)], seen: &[(StepId, Seen)], held: Held, ru
     inventory.entries.extend(entries.iter().cloned());
     let mut observed: Observed = entries.iter().map(|(id, _)| (id.clone(), Seen::Present(live()))).collect();
     observed.extend(seen.iter().cloned());
-    diff(&Plan { held, ..plan(Vec::new()) }, &observed, &inventory, rules)
+    diff(&Plan { held, ..plan(Vec::new()) }, &observed, &inventory, rules, Which::All)
 }
 
 fn reason(op: &Op) -> &'static str {
@@ -93,20 +93,38 @@ fn a_wanted_step_is_compared_with_what_was_seen() {
 }
 
 #[test]
+fn only_what_is_asked_about_is_compared() {
+    let (plan, asked) = (plan(vec![step("a"), step("b")]), [id("b"), id("gone")].into());
+    let mut inventory = Inventory::default();
+    inventory.entries.extend([(id("gone"), entry("g.yaml")), (id("other"), entry("o.yaml"))]);
+    let diff = diff(&plan, &Observed::new(), &inventory, &rules(), Which::Only(&asked));
+    assert_eq!(diff.changes().keys().collect::<Vec<_>>(), [&id("b"), &id("gone")]);
+}
+
+#[test]
+fn what_is_to_be_verified_is_applied_again_unless_it_is_left_alone_on_purpose() {
+    let verify = Rules { verify: [id("a")].into(), ..rules() };
+    let kept = Some(entry("a.yaml"));
+    assert_eq!(wanted(Seen::Present(live()), kept.clone(), &verify), Op::Update(Reason::Verify));
+    let report = Rules { report_drift: true, ..verify };
+    assert_eq!(wanted(Seen::Present(live()), kept, &report), Op::Keep);
+}
+
+#[test]
 fn hand_edits_stay_where_the_document_says_so() {
     let mut wanted = step("a");
     wanted.policy.ignore_drift = true;
     let mut inventory = Inventory::default();
     inventory.entries.insert(id("a"), entry("a.yaml"));
     let edited = Seen::Present(Live { fingerprint: Some("x".into()), ..live() });
-    let diff = diff(&plan(vec![wanted]), &Observed::from([(id("a"), edited)]), &inventory, &rules());
+    let diff = diff(&plan(vec![wanted]), &Observed::from([(id("a"), edited)]), &inventory, &rules(), Which::All);
     assert_eq!(diff.changes()[&id("a")].op, Op::Keep);
     assert!(diff.is_quiet());
 }
 
 #[test]
 fn a_step_that_nobody_read_is_not_touched() {
-    let diff = diff(&plan(vec![step("a")]), &Observed::new(), &Inventory::default(), &rules());
+    let diff = diff(&plan(vec![step("a")]), &Observed::new(), &Inventory::default(), &rules(), Which::All);
     assert_eq!(reason(&diff.changes()[&id("a")].op), reasons::UNREADABLE);
 }
 
@@ -232,7 +250,7 @@ fn what_another_controller_acts_on_is_left_alone_with_all_it_expands_to() {
     for name in ["b", "child", "grandchild"] {
         observed.insert(id(name), Seen::Absent);
     }
-    let diff = diff(&plan, &observed, &Inventory::default(), &rules());
+    let diff = diff(&plan, &observed, &Inventory::default(), &rules(), Which::All);
     for name in ["a", "child", "grandchild"] {
         assert_eq!(reason(&diff.changes()[&id(name)].op), reasons::OTHER_CONTROLLER, "{name}");
     }

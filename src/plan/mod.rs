@@ -3,6 +3,7 @@
 //! Pure; holds wanted *state*, never verbs, and never anything that was read from the world. Made by `expand`; read by
 //! `diff`, `target` and `report`.
 
+mod changed;
 pub mod id;
 pub mod order;
 pub mod render;
@@ -15,6 +16,7 @@ pub mod yaml;
 use std::collections::BTreeSet;
 
 pub use crate::canonical;
+pub use changed::changed;
 pub use id::StepId;
 pub use stamp::stamp;
 pub use state::State;

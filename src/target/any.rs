@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 
 use super::dir::{self, Dir};
 use super::kube::Kube;
-use super::{Done, Failure, LiveStatus, World};
+use super::{Done, Failure, LiveStatus, Rung, Which, World};
 use crate::canonical::HashKey;
 use crate::diff::seen::Readiness;
 use crate::diff::{Change, Live, Observed};
@@ -65,8 +65,24 @@ impl World for Target {
         each!(self, world => World::release_inventory(world.as_ref()).await)
     }
 
-    async fn observe(&self, plan: &Plan, inventory: &Inventory) -> Observed {
-        each!(self, world => world.observe(plan, inventory).await)
+    async fn observe(&self, plan: &Plan, inventory: &Inventory, which: Which<'_>) -> Observed {
+        each!(self, world => world.observe(plan, inventory, which).await)
+    }
+
+    fn rung(&self) -> Rung {
+        each!(self, world => World::rung(world.as_ref()))
+    }
+
+    async fn ring(&self) {
+        each!(self, world => World::ring(world.as_ref()).await)
+    }
+
+    fn expect(&self, plan: &Plan) {
+        each!(self, world => World::expect(world.as_ref(), plan))
+    }
+
+    fn retire(&self, inventory: &Inventory) {
+        each!(self, world => World::retire(world.as_ref(), inventory))
     }
 
     async fn apply(&self, step: &Step, change: &Change) -> Result<Done, Failure> {

@@ -9,13 +9,14 @@ pub mod execute;
 mod hash_key;
 pub mod kube;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::time::Duration;
 
 pub use any::Target;
 
 use crate::canonical::HashKey;
+pub use crate::diff::Which;
 use crate::diff::seen::Readiness;
 use crate::diff::{Change, Live, Observed};
 use crate::inventory::{Entry, Inventory};
@@ -32,8 +33,21 @@ pub trait World: Send + Sync {
     fn release_inventory(&self) -> impl Future<Output = Result<(), Failure>> + Send {
         std::future::ready(Ok(()))
     }
-    /// Reads the world as far as plan and inventory are concerned.
-    fn observe(&self, plan: &Plan, inventory: &Inventory) -> impl Future<Output = Observed> + Send;
+    /// Reads the world as far as plan and inventory are concerned, and only what is asked about.
+    fn observe(&self, plan: &Plan, inventory: &Inventory, which: Which<'_>) -> impl Future<Output = Observed> + Send;
+    /// Takes what may have moved since this was last asked. A world that does not watch says that all may have.
+    fn rung(&self) -> Rung {
+        Rung { all: true, ..Rung::default() }
+    }
+    /// Resolves once [`World::rung`] has something to say; never, in a world that does not watch. May be dropped at any
+    /// time.
+    fn ring(&self) -> impl Future<Output = ()> + Send {
+        std::future::pending()
+    }
+    /// Told before the first write of a pass: what is new in the plan is watched from then on.
+    fn expect(&self, _plan: &Plan) {}
+    /// Told after deletions: what is owned no more need not be watched.
+    fn retire(&self, _inventory: &Inventory) {}
     /// Makes one step so.
     fn apply(&self, step: &Step, change: &Change) -> impl Future<Output = Result<Done, Failure>> + Send;
     /// Deletes one thing, on the proofs of design §4.5; returns once its absence is confirmed.
@@ -58,6 +72,32 @@ pub trait World: Send + Sync {
     /// What the CRs of our own kinds say of themselves, as the last read or write showed it.
     fn statuses(&self) -> BTreeMap<StepId, LiveStatus> {
         BTreeMap::new()
+    }
+}
+
+/// What may have moved in the world.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Rung {
+    /// Anything may have: watches are not there, or were interrupted.
+    pub all: bool,
+    /// These look different from what they were when last seen or written.
+    pub moved: BTreeSet<StepId>,
+    /// These are to be applied again although nothing visible moved (their CRD, or what admits them, changed).
+    pub suspect: BTreeSet<StepId>,
+}
+
+impl Rung {
+    /// Whether nothing moved.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        !self.all && self.moved.is_empty() && self.suspect.is_empty()
+    }
+
+    /// Takes in another one.
+    pub fn add(&mut self, other: Self) {
+        self.all |= other.all;
+        self.moved.extend(other.moved);
+        self.suspect.extend(other.suspect);
     }
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
-use windlass::diff::{Op, Reason, Rules, Seen, diff};
+use windlass::diff::{Op, Reason, Rules, Seen, Which, diff};
 use windlass::inventory::Inventory;
 use windlass::plan::{Held, Origin, Plan, State, Step, StepId, Want, order};
 use windlass::revision::Revision;
@@ -39,8 +39,8 @@ impl Folder {
     async fn pass_with(&self, plan: &Plan, rules: &Rules) -> Applied {
         let dir = self.open();
         let inventory = dir.load_inventory().await.unwrap().unwrap_or_else(|| Inventory::new("", ""));
-        let observed = dir.observe(plan, &inventory).await;
-        let diff = diff(plan, &observed, &inventory, rules);
+        let observed = dir.observe(plan, &inventory, Which::All).await;
+        let diff = diff(plan, &observed, &inventory, rules, Which::All);
         let limits = Limits { timeout: Duration::from_secs(5), concurrency: 8, cancel: CancellationToken::new() };
         execute(&dir, plan, &diff, inventory, &limits, |_, _| {}).await
     }
@@ -150,7 +150,7 @@ async fn hand_edits_removals_and_loosened_secrets_are_reverted() {
     fs::set_permissions(path("secret-key.yaml"), fs::Permissions::from_mode(0o644)).unwrap();
     let dir = folder.open();
     let inventory = dir.load_inventory().await.unwrap().unwrap();
-    let changes = diff(&steps, &dir.observe(&steps, &inventory).await, &inventory, &rules());
+    let changes = diff(&steps, &dir.observe(&steps, &inventory, Which::All).await, &inventory, &rules(), Which::All);
     let op = |step: &Step| changes.changes()[&step.id].op.clone();
     assert_eq!(op(&map("a", "1")), Op::Update(Reason::Drifted));
     assert_eq!(op(&map("b", "1")), Op::Update(Reason::Drifted));
@@ -187,7 +187,7 @@ async fn what_left_the_plan_is_removed_and_files_of_others_are_left_and_named() 
     assert!(!folder.root.join("old").exists(), "an empty folder goes too");
     assert_eq!(folder.text("web/notes.txt"), "mine");
     let dir = folder.open();
-    dir.observe(&plan(vec![map("a", "1")]), &Inventory::default()).await;
+    dir.observe(&plan(vec![map("a", "1")]), &Inventory::default(), Which::All).await;
     assert_eq!(dir.foreign(), [PathBuf::from("web/notes.txt")]);
 }
 
@@ -257,7 +257,7 @@ async fn with_a_lost_inventory_our_files_are_found_again_and_not_rewritten() {
     fs::remove_file(folder.state.join("inventory.json")).unwrap();
     let applied = folder.pass(&plan(vec![map("a", "1")])).await;
     assert_eq!((applied.applied, applied.inventory.entries.len()), (0, 1));
-    let observed = folder.open().observe(&plan(vec![map("a", "1")]), &applied.inventory).await;
+    let observed = folder.open().observe(&plan(vec![map("a", "1")]), &applied.inventory, Which::All).await;
     assert!(matches!(&observed[&map("a", "1").id], Seen::Present(live) if live.ours));
 }
 

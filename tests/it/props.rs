@@ -6,7 +6,7 @@ mod model;
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
-use windlass::diff::{Op, Rules, diff};
+use windlass::diff::{Op, Rules, Which, diff};
 use windlass::inventory::Inventory;
 use windlass::plan::{Plan, StepId};
 use windlass::target::World as _;
@@ -45,8 +45,8 @@ fn values(wanted: &[Wanted]) -> BTreeMap<StepId, String> {
 
 async fn quiet(world: &Model, plan: &Plan) -> bool {
     let inventory = world.load_inventory().await.unwrap().unwrap_or_default();
-    let observed = world.observe(plan, &inventory).await;
-    diff(plan, &observed, &inventory, &lax()).changes().values().all(|change| change.op == Op::Keep)
+    let observed = world.observe(plan, &inventory, Which::All).await;
+    diff(plan, &observed, &inventory, &lax(), Which::All).changes().values().all(|change| change.op == Op::Keep)
 }
 
 fn run<T>(future: impl Future<Output = T>) -> T {
@@ -104,8 +104,8 @@ proptest! {
             pass(&world, &plan(&before), &lax()).await;
             world.hide(&unknown);
             let inventory = world.load_inventory().await.unwrap().unwrap_or_default();
-            let observed = world.observe(&plan(&after), &inventory).await;
-            let diff = diff(&plan(&after), &observed, &inventory, &lax());
+            let observed = world.observe(&plan(&after), &inventory, Which::All).await;
+            let diff = diff(&plan(&after), &observed, &inventory, &lax(), Which::All);
             for number in &unknown {
                 if let Some(change) = diff.changes().get(&model::id(*number)) {
                     prop_assert!(matches!(change.op, Op::Refuse(_)), "{:?}", change.op);

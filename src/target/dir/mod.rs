@@ -18,7 +18,7 @@ pub use watch::{Watch, watch};
 use super::{Class, Done, Failure, World, hash_key};
 use crate::canonical::HashKey;
 use crate::diff::seen::Readiness;
-use crate::diff::{Change, Live, Observed, Op, Reason, Seen};
+use crate::diff::{Change, Live, Observed, Op, Reason, Seen, Which};
 use crate::inventory::{Entry, Inventory};
 use crate::plan::stamp;
 use crate::plan::{Plan, Step, StepId, Want, yaml};
@@ -168,10 +168,10 @@ impl World for Dir {
         blocking(move || file::write(&path, &text, CLOSED)).await?
     }
 
-    async fn observe(&self, plan: &Plan, inventory: &Inventory) -> Observed {
+    async fn observe(&self, plan: &Plan, inventory: &Inventory, which: Which<'_>) -> Observed {
         let mut observed = Observed::new();
         let mut looks = Vec::with_capacity(plan.steps.len());
-        for step in &plan.steps {
+        for step in plan.steps.iter().filter(|step| which.has(&step.id)) {
             match (path::relative(&step.id), self.text(step)) {
                 (Some(relative), Some(text)) => {
                     let (id, secret) = (step.id.clone(), step.want.holds_secret());
@@ -182,7 +182,7 @@ impl World for Dir {
                 }
             }
         }
-        for (id, _) in inventory.unwanted(plan) {
+        for (id, _) in inventory.unwanted(plan).filter(|(id, _)| which.has(id)) {
             match path::relative(id) {
                 Some(relative) => looks.push(Look { id: id.clone(), relative, secret: false, wanted: None }),
                 None => {
@@ -192,17 +192,21 @@ impl World for Dir {
             }
         }
         let ids: Vec<StepId> = looks.iter().map(|look| look.id.clone()).collect();
-        let known: BTreeSet<String> = looks.iter().map(|look| look.relative.clone()).collect();
-        let (root, part_of) = (self.root.clone(), self.part_of.clone());
+        // Of a part, it cannot be told which files are of others.
+        let known: Option<BTreeSet<String>> =
+            matches!(which, Which::All).then(|| looks.iter().map(|look| look.relative.clone()).collect());
+        let (root, part_of, list) = (self.root.clone(), self.part_of.clone(), known.is_some());
         let seen = blocking(move || {
             // The list is for reports only: what it cannot read, the looks name.
-            let files = file::list(&root).unwrap_or_default();
+            let files = if list { file::list(&root).unwrap_or_default() } else { Vec::new() };
             (looks.into_iter().map(|look| look_at(&root, &part_of, look)).collect::<Vec<_>>(), files)
         });
         match seen.await {
             Ok((seen, files)) => {
                 observed.extend(seen);
-                self.report_foreign(files, &known);
+                if let Some(known) = &known {
+                    self.report_foreign(files, known);
+                }
             }
             Err(failure) => observed.extend(ids.into_iter().map(|id| (id, Seen::Unknown(failure.message.clone())))),
         }
@@ -220,8 +224,8 @@ impl World for Dir {
         let path = self.root.join(&relative);
         let create = change.op == Op::Create;
         let done = Done { uid: relative.clone(), fingerprint: None, readiness: Readiness::Ready, wrote: true };
-        // Unrecorded after a crash: the file may be as wanted already.
-        let maybe_same = change.op == Op::Update(Reason::Unrecorded);
+        // Unrecorded after a crash, or only verified: the file may be as wanted already.
+        let maybe_same = matches!(change.op, Op::Update(Reason::Unrecorded | Reason::Verify));
         let (root, part_of, mode) = (self.root.clone(), self.part_of.clone(), mode(step));
         blocking(move || {
             let found =

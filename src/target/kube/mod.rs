@@ -39,7 +39,7 @@ pub(crate) use hash_key::{LABEL as HASH_KEY_LABEL, NAME as HASH_KEY};
 pub use status::{EventNote, ObjectName, Reports, Severity};
 pub(crate) use store::LABEL as INVENTORY_LABEL;
 
-use super::{Done, Failure, LiveStatus, World};
+use super::{Done, Failure, LiveStatus, Which, World};
 use crate::canonical::HashKey;
 use crate::diff::seen::Readiness;
 use crate::diff::{Change, Live, Observed};
@@ -197,8 +197,8 @@ impl World for Kube {
         Self::release_inventory(self).await
     }
 
-    async fn observe(&self, plan: &Plan, inventory: &Inventory) -> Observed {
-        self.look(plan, inventory).await
+    async fn observe(&self, plan: &Plan, inventory: &Inventory, which: Which<'_>) -> Observed {
+        self.look(plan, inventory, which).await
     }
 
     async fn apply(&self, step: &Step, change: &Change) -> Result<Done, Failure> {

@@ -13,7 +13,7 @@ use super::discovery::{Known, Resource};
 use super::wire::{JSON, METADATA, METADATA_LIST, Refused};
 use super::{Kube, kstatus, managed};
 use crate::diff::seen::Readiness;
-use crate::diff::{Live, Observed, Seen};
+use crate::diff::{Live, Observed, Seen, Which};
 use crate::inventory::Inventory;
 use crate::plan::{Plan, StepId};
 use crate::sync::{CONTENT_HASH, PART_OF};
@@ -37,13 +37,16 @@ struct Wanted<'a> {
 }
 
 impl Kube {
-    pub(super) async fn look(&self, plan: &Plan, inventory: &Inventory) -> Observed {
+    pub(super) async fn look(&self, plan: &Plan, inventory: &Inventory, which: Which<'_>) -> Observed {
         self.forget_watches();
         let mut observed = Observed::new();
         let mut kinds: BTreeMap<(String, String), Vec<Wanted<'_>>> = BTreeMap::new();
         let mut planned = BTreeSet::new();
         for step in &plan.steps {
             planned.insert(&step.id);
+            if !which.has(&step.id) {
+                continue;
+            }
             let (Some(object), Some(parts)) = (step.want.object(), step.id.object_parts()) else {
                 let why = "no server is configured that it could be sent to".to_owned();
                 observed.insert(step.id.clone(), Seen::Pending(why));
@@ -55,7 +58,7 @@ impl Kube {
             let wanted = Wanted { id: &step.id, namespace: parts.namespace, name: parts.name, expected };
             kinds.entry((api_version.to_owned(), parts.kind.to_owned())).or_default().push(wanted);
         }
-        for (id, entry) in inventory.entries.iter().filter(|(id, _)| !planned.contains(id)) {
+        for (id, entry) in inventory.entries.iter().filter(|(id, _)| !planned.contains(id) && which.has(id)) {
             let Some(parts) = id.object_parts() else {
                 let why = "no server is configured that it could be read from".to_owned();
                 observed.insert(id.clone(), Seen::Pending(why));

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 use windlass::diff::seen::{Readiness, Seen};
-use windlass::diff::{Change, Op, Reason};
+use windlass::diff::{Change, Op, Reason, Which};
 use windlass::target::kube::{CrdState, EventNote, Kube, ObjectName, Reports, Severity, ensure_crds};
 use windlass::target::{Class, World};
 
@@ -27,7 +27,7 @@ async fn a_first_sync_is_one_write_an_object_and_a_quiet_look_is_one_list_a_kind
 
     sync.proxy.forget();
     let known = inventory(&sync.options, steps.iter().map(|step| (step.id.clone(), Some("known"))));
-    let observed = sync.kube.observe(&plan(steps.clone()), &known).await;
+    let observed = sync.kube.observe(&plan(steps.clone()), &known, Which::All).await;
     assert_eq!(present(&observed).len(), 50);
     for step in &steps {
         let live = present(&observed)[step.id.as_str()];
@@ -200,7 +200,7 @@ async fn a_missing_right_is_named_with_the_rule_to_add() {
     assert!(failure.message.contains(r#"resources: ["configmaps"]"#), "{}", failure.message);
 
     let known = inventory(&sync.options, [(step.id.clone(), Some("known"))]);
-    let observed = limited.observe(&plan(vec![step.clone()]), &known).await;
+    let observed = limited.observe(&plan(vec![step.clone()]), &known, Which::All).await;
     let Some(Seen::Unknown(why)) = observed.get(&step.id) else { panic!("{observed:?}") };
     assert!(why.contains(r#"resources: ["configmaps"]"#), "{why}");
 
@@ -218,7 +218,7 @@ async fn a_missing_right_is_named_with_the_rule_to_add() {
     sync.created(rbac("RoleBinding", json!({ "subjects": subject, "roleRef": reference }))).await;
     let create = Change { op: Op::Create, seen: Seen::Absent };
     until("the role takes effect", || async { limited.apply(&step, &create).await.ok() }).await;
-    let observed = limited.observe(&plan(vec![step.clone()]), &known).await;
+    let observed = limited.observe(&plan(vec![step.clone()]), &known, Which::All).await;
     assert!(present(&observed).contains_key(step.id.as_str()), "{observed:?}");
 }
 

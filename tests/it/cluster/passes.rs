@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use windlass::diff::compare::Rules;
-use windlass::diff::diff;
+use windlass::diff::{Which, diff};
 use windlass::inventory::Inventory;
 use windlass::plan::{State, Step};
 use windlass::target::World;
@@ -20,9 +20,9 @@ async fn pass(sync: &Sync, steps: &[Step]) -> Applied {
     let inventory = stored.unwrap_or_else(fresh);
     let mut plan = plan(steps.to_vec());
     plan.held.present = steps.iter().map(|step| step.origin.path.clone()).collect();
-    let observed = sync.kube.observe(&plan, &inventory).await;
+    let observed = sync.kube.observe(&plan, &inventory, Which::All).await;
     let rules = Rules { prune: true, ..Rules::default() };
-    let difference = diff(&plan, &observed, &inventory, &rules);
+    let difference = diff(&plan, &observed, &inventory, &rules, Which::All);
     let limits = Limits {
         timeout: Duration::from_secs(60),
         concurrency: 32,

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use kube::Client;
 use serde_json::{Value, json};
 use windlass::diff::seen::Seen;
-use windlass::diff::{Change, Live, Observed, Op, Reason};
+use windlass::diff::{Change, Live, Observed, Op, Reason, Which};
 use windlass::inventory::{Entry, Inventory};
 use windlass::plan::{Held, Origin, Plan, Step, StepId, Want};
 use windlass::revision::Revision;
@@ -88,7 +88,7 @@ impl Sync {
     /// What is seen of a step that the inventory knows by uid.
     pub(crate) async fn see(&self, step: &Step) -> Seen {
         let inventory = inventory(&self.options, [(step.id.clone(), Some("known"))]);
-        self.kube.observe(&plan(vec![step.clone()]), &inventory).await.remove(&step.id).expect("seen")
+        self.kube.observe(&plan(vec![step.clone()]), &inventory, Which::All).await.remove(&step.id).expect("seen")
     }
 
     pub(crate) async fn live(&self, step: &Step) -> Live {

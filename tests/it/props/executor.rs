@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use windlass::diff::{Rules, diff};
+use windlass::diff::{Rules, Which, diff};
 use windlass::inventory::Inventory;
 use windlass::plan::State;
 use windlass::target::execute::{Limits, execute};
@@ -169,8 +169,8 @@ fn cancelling_stops_between_steps_and_keeps_what_is_known() {
         let world = Model::default();
         let plan = plan(&[wanted(1, 0, &[]), wanted(2, 0, &[1]), wanted(3, 0, &[2])]);
         let inventory = Inventory::new("id", "repo");
-        let observed = world.observe(&plan, &inventory).await;
-        let diff = diff(&plan, &observed, &inventory, &lax());
+        let observed = world.observe(&plan, &inventory, Which::All).await;
+        let diff = diff(&plan, &observed, &inventory, &lax(), Which::All);
         let limits: Limits = limits();
         let cancel = limits.cancel.clone();
         let applied = execute(&world, &plan, &diff, inventory, &limits, |step, outcome| {

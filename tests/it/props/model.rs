@@ -8,7 +8,7 @@ use serde_json::json;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use windlass::diff::seen::Readiness;
-use windlass::diff::{Change, Live, Observed, Rules, Seen, diff};
+use windlass::diff::{Change, Live, Observed, Rules, Seen, Which, diff};
 use windlass::inventory::{Entry, Inventory};
 use windlass::plan::{Held, Origin, Plan, Step, StepId, Want, canonical, order};
 use windlass::revision::Revision;
@@ -68,8 +68,8 @@ pub(super) fn limits() -> Limits {
 /// Load, observe, compare, execute.
 pub(super) async fn pass<W: World>(world: &W, plan: &Plan, rules: &Rules) -> Applied {
     let inventory = world.load_inventory().await.unwrap().unwrap_or_else(|| Inventory::new("id", "repo"));
-    let observed = world.observe(plan, &inventory).await;
-    let diff = diff(plan, &observed, &inventory, rules);
+    let observed = world.observe(plan, &inventory, Which::All).await;
+    let diff = diff(plan, &observed, &inventory, rules, Which::All);
     execute(world, plan, &diff, inventory, &limits(), |_, _| {}).await
 }
 
@@ -190,11 +190,12 @@ impl World for Model {
         self.write("inventory".into(), None, |state| state.inventory = Some(inventory)).await
     }
 
-    async fn observe(&self, plan: &Plan, inventory: &Inventory) -> Observed {
+    async fn observe(&self, plan: &Plan, inventory: &Inventory, which: Which<'_>) -> Observed {
         let mut state = self.state.lock().unwrap();
         let ids: BTreeSet<StepId> =
             plan.steps.iter().map(|step| &step.id).chain(inventory.entries.keys()).cloned().collect();
         ids.into_iter()
+            .filter(|id| which.has(id))
             .map(|id| {
                 let seen = match state.objects.get(&id).cloned() {
                     _ if state.hidden.contains(&id) => Seen::Unknown("hidden for the test".into()),
@@ -283,8 +284,8 @@ impl<W: World> World for Cut<W> {
         self.inner.store_inventory(inventory).await
     }
 
-    async fn observe(&self, plan: &Plan, inventory: &Inventory) -> Observed {
-        self.inner.observe(plan, inventory).await
+    async fn observe(&self, plan: &Plan, inventory: &Inventory, which: Which<'_>) -> Observed {
+        self.inner.observe(plan, inventory, which).await
     }
 
     async fn apply(&self, step: &Step, change: &Change) -> Result<Done, Failure> {

@@ -1,0 +1,72 @@
+//! Which steps differ between two plans: what a new revision is about.
+//!
+//! Pure. A step that is the same in both has nothing to be done about it, whatever else the revision changes. Called by
+//! `agent`.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+
+use super::{Plan, Step, StepId};
+
+/// Steps that are new, gone, or differ in content, needs, policy, origin or owner.
+#[must_use]
+pub fn changed(old: &Plan, new: &Plan) -> BTreeSet<StepId> {
+    let mut before: HashMap<&StepId, &Step> = old.steps.iter().map(|step| (&step.id, step)).collect();
+    let mut changed = BTreeSet::new();
+    for step in &new.steps {
+        if before.remove(&step.id).is_none_or(|old| !same(old, step)) {
+            changed.insert(step.id.clone());
+        }
+    }
+    changed.extend(before.into_keys().cloned());
+    changed
+}
+
+fn same(old: &Step, new: &Step) -> bool {
+    old.hash == new.hash
+        && old.policy == new.policy
+        && old.owner == new.owner
+        && old.needs == new.needs
+        && (Arc::ptr_eq(&old.origin, &new.origin) || old.origin == new.origin)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::{Held, Origin, Want};
+    use crate::revision::Revision;
+
+    fn step(name: &str, value: &str) -> Step {
+        let want = Want::Object(serde_json::json!({ "data": { "v": value } }));
+        Step::new(StepId::from_text(name), Arc::new(Origin::default()), None, want)
+    }
+
+    fn plan(steps: Vec<Step>) -> Plan {
+        Plan { revision: Revision::default(), steps, digest: String::new(), held: Held::default() }
+    }
+
+    fn names(old: Vec<Step>, new: Vec<Step>) -> Vec<String> {
+        changed(&plan(old), &plan(new)).iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn what_is_new_gone_or_different_has_changed_and_nothing_else_has() {
+        let old = vec![step("same", "1"), step("value", "1"), step("gone", "1")];
+        let new = vec![step("value", "2"), step("new", "1"), step("same", "1")];
+        assert_eq!(names(old.clone(), new), ["gone", "new", "value"]);
+        assert!(names(old.clone(), old).is_empty());
+    }
+
+    #[test]
+    fn a_moved_file_an_edge_an_owner_and_a_policy_are_changes_too() {
+        let old = step("a", "1");
+        let moved = Step { origin: Arc::new(Origin { path: "b.yaml".into(), ..Origin::default() }), ..old.clone() };
+        let needing = Step { needs: [StepId::from_text("b")].into(), ..old.clone() };
+        let owned = Step { owner: Some(StepId::from_text("b")), ..old.clone() };
+        let mut kept = old.clone();
+        kept.policy.keep = true;
+        for new in [moved, needing, owned, kept] {
+            assert_eq!(names(vec![old.clone()], vec![new]), ["a"]);
+        }
+    }
+}
