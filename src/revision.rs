@@ -56,6 +56,17 @@ pub struct Snapshot {
     pub files: BTreeMap<String, File>,
     /// What could not be read, each with its file. A file that stands here protects what it used to declare.
     pub problems: Vec<Problem>,
+    /// What documents refer to, by the file or folder named, read in a second step (`declared::references` says what).
+    pub referred: BTreeMap<String, Referred>,
+}
+
+/// The files behind one reference of a document.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Referred {
+    /// Every file of the folder, by its path below the folder; a single file by its name. All are read.
+    pub files: BTreeMap<String, File>,
+    /// What keeps it from being used; each is an error of every document that refers to it.
+    pub problems: Vec<Problem>,
 }
 
 /// One file.

@@ -63,7 +63,10 @@ pub(super) async fn prepare<W: World>(
     revision: &Revision,
 ) -> Result<Arc<Prepared>, Unprepared> {
     let began = Instant::now();
-    let snapshot = bench.source.snapshot(revision).await.map_err(|error| Unprepared::Source(error.to_string()))?;
+    let unread = |error: crate::source::SourceError| Unprepared::Source(error.to_string());
+    let mut snapshot = bench.source.snapshot(revision).await.map_err(unread)?;
+    let named = declared::references(&snapshot, &mut memory.memo);
+    snapshot.referred = bench.source.referred(&snapshot, named).await.map_err(unread)?;
     let scopes = memory.scopes.clone();
     let context = Context { target_namespace: bench.spec.target_namespace.clone(), scopes };
     let (declared, mut problems) = declared::read(&snapshot, &context, &mut memory.memo);

@@ -48,9 +48,11 @@ pub(super) async fn plan(wish: Wish<'_>) -> anyhow::Result<(Plan, Vec<Problem>)>
         };
         (source, revision)
     };
-    let snapshot = source.snapshot(&revision).await?;
+    let mut snapshot = source.snapshot(&revision).await?;
+    let mut memo = declared::Memo::default();
+    snapshot.referred = source.referred(&snapshot, declared::references(&snapshot, &mut memo)).await?;
     let context = Context { target_namespace: wish.namespace, ..Context::default() };
-    let (declared, mut problems) = declared::read(&snapshot, &context, &mut declared::Memo::default());
+    let (declared, mut problems) = declared::read(&snapshot, &context, &mut memo);
     let (plan, more) = expand(&declared);
     problems.extend(more);
     problems.sort();

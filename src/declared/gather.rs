@@ -11,9 +11,11 @@ use super::file::Outcome;
 use super::places::Mark;
 use super::scope::Known;
 use super::typing::{Place, Typed};
-use super::{Context, Declared, Document};
+use super::{Context, Declared, Document, referred};
+use crate::kinds::Files;
 use crate::plan::{Origin, StepId};
 use crate::problem::{Code, Problem, Severity};
+use crate::revision::Snapshot;
 
 /// Namespace of an object that names none, where the sync names none either.
 const DEFAULT_NAMESPACE: &str = "default";
@@ -25,12 +27,14 @@ struct Placed<'a> {
     typed: &'a Typed,
     namespace: Option<String>,
     mark: Mark,
+    files: Files,
     failed: bool,
 }
 
 /// Adds the documents of all files, in the order of their paths.
 pub(super) fn gather(
     files: &[(String, Arc<Outcome>)],
+    snapshot: &Snapshot,
     context: &Context,
     declared: &mut Declared,
     problems: &mut Vec<Problem>,
@@ -56,7 +60,10 @@ pub(super) fn gather(
         }
         let id = StepId::object(&typed.group, &typed.kind, namespace.as_deref(), &typed.name);
         let mark = typed.places.find("/metadata/name");
-        placed.push(Placed { id, path, typed, namespace, mark, failed });
+        let files = referred::files(typed, &place, snapshot, problems);
+        failed |= files.is_none();
+        let files = files.unwrap_or_default();
+        placed.push(Placed { id, path, typed, namespace, mark, files, failed });
     }
     for ((group, kind), (mut problem, count)) in assumed {
         problem.message = format!(
@@ -106,7 +113,7 @@ fn refuse_twins(placed: &mut [Placed<'_>], problems: &mut Vec<Problem>) {
 }
 
 fn finish(document: Placed<'_>) -> Document {
-    let Placed { id, path, typed, namespace, .. } = document;
+    let Placed { id, path, typed, namespace, files, .. } = document;
     let mut manifest = typed.manifest.clone();
     if let Some(namespace) = &namespace
         && let Some(Value::Object(metadata)) = manifest.get_mut("metadata")
@@ -122,5 +129,5 @@ fn finish(document: Placed<'_>) -> Document {
         document: typed.number,
         line: typed.places.start().line,
     });
-    Document { id, origin, manifest, places: typed.places.clone() }
+    Document { id, origin, manifest, places: typed.places.clone(), files }
 }

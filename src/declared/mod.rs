@@ -13,13 +13,14 @@ mod metadata;
 mod names;
 mod nodes;
 pub mod places;
+mod referred;
 mod rendered;
 mod scalar;
 pub mod scope;
 mod typing;
 mod yaml;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde_json::Value;
@@ -28,6 +29,7 @@ pub use self::memo::Memo;
 pub use self::places::Places;
 
 use self::rendered::Folders;
+use crate::kinds::Files;
 use crate::plan::{Held, Origin, StepId};
 use crate::problem::{Code, Problem, Severity};
 use crate::revision::{Content, Revision, Snapshot};
@@ -54,6 +56,8 @@ pub struct Document {
     pub manifest: Value,
     /// Where each of its fields stands in the file, for problems that are found later.
     pub places: Places,
+    /// The files of the repository that it refers to.
+    pub files: Files,
 }
 
 /// What has to be known about a kind that is not in the repository: whether it is namespaced, by (group, kind).
@@ -103,6 +107,13 @@ pub fn loose(file: &str, text: &str) -> (Vec<Loose>, Problems) {
     (documents, problems)
 }
 
+/// The files and folders of the repository that documents refer to, as paths from its root. `source` reads them into
+/// [`Snapshot::referred`] before [`read`] is called.
+#[must_use]
+pub fn references(snapshot: &Snapshot, memo: &mut Memo) -> BTreeSet<String> {
+    referred::targets(&parsed(snapshot, &Folders::find(snapshot), memo))
+}
+
 /// Reads every document of a snapshot. The order of files does not matter, nor does what was read before.
 #[must_use]
 pub fn read(snapshot: &Snapshot, context: &Context, memo: &mut Memo) -> (Declared, Problems) {
@@ -111,23 +122,22 @@ pub fn read(snapshot: &Snapshot, context: &Context, memo: &mut Memo) -> (Declare
     declared.held.present = snapshot.files.keys().cloned().collect();
     // What `.windlassignore` names is not in the snapshot.
     let folders = Folders::find(snapshot);
-    problems.extend(folders.problems());
-    let mut files = Vec::new();
-    let mut pass = memo.pass();
-    for (path, file) in &snapshot.files {
-        let Content::Read(bytes) = &file.content else { continue };
-        if !file::is_document(path) {
-            continue;
-        }
-        if folders.hold(path) {
-            declared.held.paths.insert(path.clone());
-            continue;
-        }
-        let outcome = pass.file(path, &file.blob, || file::read(path, bytes));
+    let mut files = parsed(snapshot, &folders, memo);
+    let targets = referred::targets(&files);
+    files.retain(|(path, _)| !referred::hold(&targets, path));
+    problems.retain(|problem| !problem.file.as_deref().is_some_and(|file| referred::hold(&targets, file)));
+    problems.extend(
+        folders
+            .problems()
+            .into_iter()
+            .filter(|problem| !problem.file.as_deref().is_some_and(|file| referred::hold(&targets, file))),
+    );
+    let rendered = snapshot.files.keys().filter(|path| file::is_document(path) && folders.hold(path));
+    declared.held.paths.extend(rendered.filter(|path| !referred::hold(&targets, path)).cloned());
+    for (_, outcome) in &files {
         problems.extend_from_slice(&outcome.problems);
-        files.push((path.clone(), outcome));
     }
-    gather::gather(&files, context, &mut declared, &mut problems);
+    gather::gather(&files, snapshot, context, &mut declared, &mut problems);
     hold(&problems, &mut declared.held);
     if declared.documents.is_empty() {
         declared.held.empty = true;
@@ -138,6 +148,19 @@ pub fn read(snapshot: &Snapshot, context: &Context, memo: &mut Memo) -> (Declare
     problems.sort();
     problems.dedup();
     (declared, problems)
+}
+
+/// Every file of a snapshot that can hold documents, parsed or remembered.
+fn parsed(snapshot: &Snapshot, folders: &Folders, memo: &mut Memo) -> Vec<(String, Arc<file::Outcome>)> {
+    let mut pass = memo.pass();
+    let mut files = Vec::new();
+    for (path, file) in &snapshot.files {
+        let Content::Read(bytes) = &file.content else { continue };
+        if file::is_document(path) && !folders.hold(path) {
+            files.push((path.clone(), pass.file(path, &file.blob, || file::read(path, bytes))));
+        }
+    }
+    files
 }
 
 const NOTHING: &str = "the revision declares nothing: no .yaml, .yml or .json file below the paths holds an object; nothing \

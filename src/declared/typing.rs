@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use super::file::Outcome;
 use super::places::{Places, join};
 use super::{annotations, metadata, names};
-use crate::kinds;
+use crate::kinds::{self, Reference};
 use crate::problem::{Code, Problem, Severity};
 use crate::sync;
 
@@ -26,6 +26,8 @@ pub(super) struct Typed {
     pub(super) places: Places,
     /// Whether it has an error: then it is known only so that it can be protected.
     pub(super) failed: bool,
+    /// The files of the repository that it names.
+    pub(super) refers: Vec<Reference>,
 }
 
 /// Where a document stands.
@@ -104,9 +106,11 @@ pub(super) fn document(place: &Place<'_>, value: Value, outcome: &mut Outcome) {
     }
     let failed = outcome.problems[before..].iter().any(|problem| problem.severity == Severity::Error);
     if let Some((name, namespace)) = named {
+        let refers = kinds::find(group, &kind).map(|known| (known.refers)(&manifest)).unwrap_or_default();
         let group = group.to_owned();
         let (number, places) = (place.number, place.places.clone());
-        outcome.documents.push(Typed { api_version, group, kind, name, namespace, manifest, number, places, failed });
+        let typed = Typed { api_version, group, kind, name, namespace, manifest, number, places, failed, refers };
+        outcome.documents.push(typed);
     }
 }
 

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::{Unit, wishes};
 use crate::declared::{Document, Problems};
-use crate::kinds::{self, Child, Cr, FieldProblem, Kind};
+use crate::kinds::{self, Child, Cr, FieldProblem, Files, Kind};
 use crate::plan::{Origin, Policy, Step, StepId, Want};
 use crate::problem::{Code, Severity};
 
@@ -19,7 +19,8 @@ const DEPTH: usize = 8;
 /// The unit of one document.
 pub(super) fn unit(document: &Document, problems: &mut Problems) -> Unit {
     let policy = wishes::policy(&document.manifest);
-    let mut expander = Expander { origin: &document.origin, policy: &policy, steps: Vec::new(), told: Vec::new() };
+    let (origin, files) = (&document.origin, &document.files);
+    let mut expander = Expander { origin, files, policy: &policy, steps: Vec::new(), told: Vec::new() };
     expander.object(document.id.clone(), None, document.manifest.clone(), Policy::default(), BTreeSet::new(), 0);
     let (steps, told) = (expander.steps, expander.told);
     let mut unit = Unit {
@@ -38,6 +39,7 @@ pub(super) fn unit(document: &Document, problems: &mut Problems) -> Unit {
 
 struct Expander<'a> {
     origin: &'a Arc<Origin>,
+    files: &'a Files,
     policy: &'a Policy,
     steps: Vec<Step>,
     told: Vec<FieldProblem>,
@@ -87,9 +89,12 @@ impl Expander<'_> {
             return;
         }
         let Some(parts) = id.object_parts() else { return };
-        let cr = Cr { name: parts.name, namespace: parts.namespace.unwrap_or_default(), manifest };
-        let expansion = (kind.expand)(&cr);
         let nested = depth > 0;
+        let mut cr = Cr::new(parts.name, parts.namespace.unwrap_or_default(), manifest);
+        if !nested {
+            cr.files = self.files;
+        }
+        let expansion = (kind.expand)(&cr);
         self.told.extend(expansion.problems.into_iter().map(|found| if nested { below(id, found) } else { found }));
         for Child { want, id: given, needs, policy } in expansion.children {
             let needs = needs.into_iter().collect();

@@ -23,6 +23,7 @@ fn declare(manifests: &[Value]) -> Declared {
             origin: Arc::new(origin),
             manifest: manifest.clone(),
             places: Places::default(),
+            files: crate::kinds::Files::new(),
         }
     });
     Declared { documents: documents.collect(), ..Declared::default() }

@@ -8,6 +8,9 @@ mod image;
 mod schema;
 mod status;
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use serde_json::Value;
 
@@ -57,6 +60,8 @@ pub struct Kind {
     pub crd: fn() -> CustomResourceDefinition,
     /// Types and validates a manifest (explicit nulls already dropped): everything wrong with it.
     pub check: fn(&Value) -> Vec<FieldProblem>,
+    /// The files and folders of the repository that a manifest refers to; [`no_files`] for kinds without such a field.
+    pub refers: fn(&Value) -> Vec<Reference>,
     /// Expands a manifest that `check` passed without an error.
     pub expand: fn(&Cr<'_>) -> Expansion,
     /// The CR's status, from the state of what it expanded to; none if nothing is known yet.
@@ -85,6 +90,24 @@ impl FieldProblem {
     }
 }
 
+/// A field of a CR that names a file or folder of the repository.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reference {
+    /// JSON pointer of the field.
+    pub pointer: &'static str,
+    /// The path as written, relative to the folder of the CR's file.
+    pub path: String,
+}
+
+/// For [`Kind::refers`] of a kind that refers to no files.
+#[must_use]
+pub fn no_files(_: &Value) -> Vec<Reference> {
+    Vec::new()
+}
+
+/// What a CR refers to: by the pointer of the field, the files by their path below the folder named.
+pub type Files = BTreeMap<&'static str, BTreeMap<String, Arc<[u8]>>>;
+
 /// A CR about to be expanded.
 #[derive(Clone, Copy, Debug)]
 pub struct Cr<'a> {
@@ -94,6 +117,18 @@ pub struct Cr<'a> {
     pub namespace: &'a str,
     /// The whole manifest, explicit nulls dropped.
     pub manifest: &'a Value,
+    /// What it refers to in the repository. Empty where a status is made, and for a CR that another CR expanded to.
+    pub files: &'a Files,
+}
+
+static NO_FILES: Files = BTreeMap::new();
+
+impl<'a> Cr<'a> {
+    /// A CR without files.
+    #[must_use]
+    pub fn new(name: &'a str, namespace: &'a str, manifest: &'a Value) -> Self {
+        Self { name, namespace, manifest, files: &NO_FILES }
+    }
 }
 
 /// What a CR expands to.

@@ -324,7 +324,7 @@ fn cr_statuses(previous: &Summary, facts: &Facts<'_>, plan: &Plan, steps: &[Step
         }
         let live = facts.live.get(&step.id);
         let input = StatusInput {
-            cr: Cr { name: parts.name, namespace: parts.namespace.unwrap_or_default(), manifest },
+            cr: Cr::new(parts.name, parts.namespace.unwrap_or_default(), manifest),
             generation: live.and_then(|live| live.generation),
             previous: live.and_then(|live| live.status.as_ref()).or_else(|| previous.crs.get(&step.id)),
             children: children.get(&step.id).map(Vec::as_slice).unwrap_or_default(),

@@ -3,6 +3,7 @@
 //! Reads only; never follows a link through the operating system, so nothing outside the root is read. Also the entry of
 //! the command line for a PATH that is to be read as it is, uncommitted files included.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::Read as _;
 use std::os::unix::ffi::OsStringExt as _;
@@ -14,8 +15,10 @@ use std::time::Duration;
 use sha2::{Digest as _, Sha256};
 
 use super::error::{SourceError, reasons};
+use super::paths::{is_inside, join};
 use super::walk::{self, Limits, Node, Read, Tree};
-use crate::revision::{Revision, Snapshot};
+use crate::problem::{Code, Problem};
+use crate::revision::{Referred, Revision, Snapshot};
 
 /// How long a changed folder is given to change further (an editor that truncates before it writes).
 const SETTLE: Duration = Duration::from_millis(50);
@@ -84,6 +87,41 @@ impl Folder {
         ))
     }
 
+    /// See [`super::Source::referred`]. What is read now has to be what the revision was named after.
+    pub(crate) async fn referred(
+        &self,
+        snapshot: &Snapshot,
+        targets: BTreeSet<String>,
+    ) -> Result<BTreeMap<String, Referred>, SourceError> {
+        let (root, paths, limits) = (self.root.clone(), self.paths.clone(), self.limits);
+        let mut found = super::blocking(move || {
+            let (root, _) = top(root)?;
+            walk::referred(&DiskTree { root }, &targets, limits)
+        })
+        .await?;
+        if !self.settle {
+            return Ok(found);
+        }
+        for (target, referred) in &mut found {
+            if !paths.iter().any(|path| is_inside(target, path)) {
+                let message = "it lies outside of `paths`, and a plain folder is named after what lies below them only; \
+                               move it there, or add it to `paths`";
+                referred.problems = vec![Problem::error(Code::PathMissing, message).in_file(target)];
+            }
+            for (name, file) in &referred.files {
+                let known = |path: &str| snapshot.files.get(path).is_some_and(|known| known.blob == file.blob);
+                let ignored = !snapshot.files.contains_key(&join(target, name)) && !snapshot.files.contains_key(target);
+                if !ignored && !known(&join(target, name)) && !known(target) {
+                    return Err(SourceError::new(
+                        reasons::REVISION_GONE,
+                        format!("{} changed while it was read; it is looked at again", self.root.display()),
+                    ));
+                }
+            }
+        }
+        Ok(found)
+    }
+
     /// The present state, if its name starts with `id`.
     pub(crate) async fn find(&self, id: &str) -> Result<Revision, SourceError> {
         let revision = self.fetch().await?;
@@ -112,13 +150,7 @@ impl Folder {
 
 /// Reads a folder, or one file as if its folder held nothing else.
 fn read(root: PathBuf, paths: &[String], limits: Limits) -> Result<Snapshot, SourceError> {
-    let meta = fs::metadata(&root).map_err(|error| unreadable(&root, &error))?;
-    let (root, only) = if meta.is_dir() {
-        (root, None)
-    } else {
-        let name = root.file_name().and_then(|name| name.to_str()).map(str::to_owned);
-        (root.parent().map(Path::to_path_buf).unwrap_or_default(), name)
-    };
+    let (root, only) = top(root)?;
     let only: Option<Vec<String>> = only.map(|name| vec![name]);
     let tree = DiskTree { root };
     let (files, problems) = walk::walk(&tree, only.as_deref().unwrap_or(paths), limits)?;
@@ -135,7 +167,17 @@ fn read(root: PathBuf, paths: &[String], limits: Limits) -> Result<Snapshot, Sou
         hash.update([b'\n']);
     }
     let id = format!("dir:{}", hex(&hash.finalize()));
-    Ok(Snapshot { revision: Revision { id, ..Revision::default() }, files, problems })
+    Ok(Snapshot { revision: Revision { id, ..Revision::default() }, files, problems, ..Snapshot::default() })
+}
+
+/// The folder, and the name of the file if one was meant.
+fn top(root: PathBuf) -> Result<(PathBuf, Option<String>), SourceError> {
+    let meta = fs::metadata(&root).map_err(|error| unreadable(&root, &error))?;
+    if meta.is_dir() {
+        return Ok((root, None));
+    }
+    let name = root.file_name().and_then(|name| name.to_str()).map(str::to_owned);
+    Ok((root.parent().map(Path::to_path_buf).unwrap_or_default(), name))
 }
 
 /// A folder on disk. Every path handed in has folders, no links, above its last part.

@@ -12,10 +12,11 @@ mod url;
 mod walk;
 mod watch;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::revision::{Revision, Snapshot};
+use crate::revision::{Referred, Revision, Snapshot};
 use crate::sync::spec::Reference;
 use url::Location;
 use walk::Limits;
@@ -164,6 +165,24 @@ impl Source {
         match &self.0 {
             Kind::Git(git) => git.snapshot(revision).await,
             Kind::Folder(folder) => folder.snapshot(revision).await,
+        }
+    }
+
+    /// Reads what documents of a revision refer to (`declared::references`), to be put into its snapshot.
+    ///
+    /// # Errors
+    /// As for [`Self::snapshot`]; also if a folder has changed since.
+    pub async fn referred(
+        &self,
+        snapshot: &Snapshot,
+        targets: BTreeSet<String>,
+    ) -> Result<BTreeMap<String, Referred>, SourceError> {
+        if targets.is_empty() {
+            return Ok(BTreeMap::new());
+        }
+        match &self.0 {
+            Kind::Git(git) => git.referred(&snapshot.revision.id, targets).await,
+            Kind::Folder(folder) => folder.referred(snapshot, targets).await,
         }
     }
 

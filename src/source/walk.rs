@@ -4,6 +4,7 @@
 //! Never follows a link through the operating system: a link is text, resolved part by part inside the tree.
 
 mod links;
+mod referred;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,9 +12,11 @@ use std::sync::Arc;
 use ignore::Match;
 use ignore::gitignore::{Gitignore, GitignoreBuilder};
 
+pub(crate) use referred::referred;
+
 use super::error::{SourceError, reasons};
 use super::paths;
-use crate::problem::{Code, Problem};
+use crate::problem::{Code, Problem, Severity};
 use crate::revision::{Content, File};
 
 /// Name of the files that say what is left out (gitignore syntax).
@@ -84,7 +87,7 @@ pub(crate) fn walk<T: Tree>(
     paths: &[String],
     limits: Limits,
 ) -> Result<(BTreeMap<String, File>, Vec<Problem>), SourceError> {
-    let mut walker = Walker { tree, limits, files: BTreeMap::new(), problems: Vec::new(), bytes: 0 };
+    let mut walker = Walker { tree, limits, files: BTreeMap::new(), problems: Vec::new(), bytes: 0, whole: false };
     for path in paths {
         walker.start(path)?;
     }
@@ -99,6 +102,8 @@ struct Walker<'a, T> {
     files: BTreeMap<String, File>,
     problems: Vec<Problem>,
     bytes: u64,
+    /// Every file is read and none is ignored: a document refers to what is walked.
+    whole: bool,
 }
 
 impl<T: Tree> Walker<'_, T> {
@@ -178,7 +183,8 @@ impl<T: Tree> Walker<'_, T> {
                 format!("folders are nested more than {MAX_DEPTH} deep at {folder}; leave them out with {IGNORE_FILE}"),
             ));
         }
-        let pushed = match self.ignore_file(folder)? {
+        let rules = if self.whole { None } else { self.ignore_file(folder)? };
+        let pushed = match rules {
             Some(ignore) => {
                 ignores.push(ignore);
                 true
@@ -195,7 +201,8 @@ impl<T: Tree> Walker<'_, T> {
             };
             let path = paths::join(folder, &name);
             match node {
-                Node::Folder if name.starts_with('.') || ignored(ignores, &path, true) => {}
+                Node::Folder
+                    if name == ".git" || (name.starts_with('.') && !self.whole) || ignored(ignores, &path, true) => {}
                 Node::Folder => self.folder(&path, ignores, depth + 1)?,
                 _ if name != IGNORE_FILE && ignored(ignores, &path, false) => {}
                 node => self.leaf(&path, &node)?,
@@ -238,18 +245,14 @@ impl<T: Tree> Walker<'_, T> {
                 }
             },
             Node::Submodule => {
-                self.problems.push(
-                    Problem::warning(
-                        Code::SubmoduleSkipped,
-                        "this is a submodule; its files were not read. Give it a GitSync of its own, or name it in \
-                         .windlassignore",
-                    )
-                    .in_file(path),
-                );
+                let message = "this is a submodule; its files were not read. Give it a GitSync of its own, or name it in \
+                               .windlassignore";
+                let problem = Problem::warning(Code::SubmoduleSkipped, message).in_file(path);
+                self.problems.push(Problem { severity: self.severity(path, problem.severity), ..problem });
                 Ok(())
             }
             Node::Other(why) => {
-                if paths::is_document(path) {
+                if self.whole || paths::is_document(path) {
                     self.problems.push(Problem::error(Code::FileUnreadable, why.clone()).in_file(path));
                 }
                 Ok(())
@@ -257,9 +260,14 @@ impl<T: Tree> Walker<'_, T> {
         }
     }
 
+    /// Whatever is wrong with a file that is referred to keeps the document that refers to it from being applied.
+    fn severity(&self, path: &str, otherwise: Severity) -> Severity {
+        if self.whole || paths::is_document(path) { Severity::Error } else { otherwise }
+    }
+
     /// Reads the file at `at` as `path`.
     fn file(&mut self, path: &str, at: &str, node: &Node) -> Result<(), SourceError> {
-        let read = paths::is_document(path) || paths::file_name(path) == IGNORE_FILE;
+        let read = self.whole || paths::is_document(path) || paths::file_name(path) == IGNORE_FILE;
         if !read {
             // A file that is no document and cannot be named harms nobody.
             if let Ok(blob) = self.tree.name(at, node)? {

@@ -30,7 +30,7 @@ fn snapshot(files: BTreeMap<String, Vec<u8>>) -> Snapshot {
         (path, File { blob, content: Content::Read(Arc::from(bytes)) })
     });
     let revision = Revision { id: "0123456789abcdef".into(), ..Revision::default() };
-    Snapshot { revision, files: files.collect(), problems: Vec::new() }
+    Snapshot { revision, files: files.collect(), ..Snapshot::default() }
 }
 
 fn plan(snapshot: &Snapshot) -> (Plan, Vec<Problem>) {

@@ -15,7 +15,7 @@ fn manifest(spec: Value) -> Value {
 
 fn jobs(manifest: &Value) -> Vec<Value> {
     assert_eq!(check(manifest), []);
-    let expansion = expand::expand(&Cr { name: "test", namespace: "default", manifest });
+    let expansion = expand::expand(&Cr::new("test", "default", manifest));
     assert_eq!(expansion.problems, []);
     assert!(expansion.children.iter().all(|child| child.policy.replace && child.policy.once_done));
     expansion.children.iter().map(|child| child.want.object().unwrap().clone()).collect()
@@ -125,7 +125,7 @@ fn status_of(spec: Value, states: &[State], previous: Option<&Value>, now: &str)
             message: "of something".into(),
         })
         .collect();
-    let cr = Cr { name: "test", namespace: "default", manifest: &manifest };
+    let cr = Cr::new("test", "default", &manifest);
     status::status(&StatusInput { cr, generation: Some(1), previous, children: &children, now }).unwrap()
 }
 
@@ -167,7 +167,7 @@ fn a_job_that_could_not_be_created_is_not_deployed() {
         reason: "Denied".into(),
         message: "no right to create Jobs".into(),
     }];
-    let cr = Cr { name: "test", namespace: "default", manifest: &run };
+    let cr = Cr::new("test", "default", &run);
     let input = StatusInput { cr, generation: None, previous: None, children: &children, now: "t" };
     assert_eq!(row(&status::status(&input).unwrap()), ["True", "False", "False", "True", "False"]);
 }

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::status::ConditionsStatus;
-use super::{Family, FieldProblem, Kind, image, schema};
+use super::{Family, FieldProblem, Kind, image, no_files, schema};
 use crate::problem::Code;
 
 /// The family.
@@ -29,6 +29,7 @@ pub static FAMILY: Family = Family {
         namespaced: true,
         crd,
         check,
+        refers: no_files,
         expand: expand::expand,
         status: status::status,
         writes: &[("apps", "deployments")],

@@ -15,7 +15,7 @@ fn manifest(spec: Value) -> Value {
 
 fn expand(manifest: &Value) -> Vec<Value> {
     assert_eq!(check(manifest), []);
-    let cr = Cr { name: "memcached-sample", namespace: "web", manifest };
+    let cr = Cr::new("memcached-sample", "web", manifest);
     let expansion = expand::expand(&cr);
     assert_eq!(expansion.problems, []);
     expansion.children.iter().map(|child| child.want.object().unwrap().clone()).collect()
@@ -111,7 +111,7 @@ fn status_of(state: State, previous: Option<&Value>, now: &str) -> Value {
         message: "1 of 3 ready".into(),
     }];
     status::status(&StatusInput {
-        cr: Cr { name: "memcached-sample", namespace: "web", manifest: &manifest },
+        cr: Cr::new("memcached-sample", "web", &manifest),
         generation: Some(4),
         previous,
         children: &children,
@@ -161,7 +161,7 @@ fn transition_times_move_only_when_a_status_moves() {
 #[test]
 fn nothing_is_said_before_anything_is_known() {
     let manifest = manifest(json!({}));
-    let cr = Cr { name: "memcached-sample", namespace: "web", manifest: &manifest };
+    let cr = Cr::new("memcached-sample", "web", &manifest);
     let input = StatusInput { cr, generation: None, previous: None, children: &[], now: "2026-01-01T00:00:00Z" };
     assert_eq!(status::status(&input), None);
 }

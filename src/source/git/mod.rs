@@ -10,6 +10,7 @@ mod refs;
 mod remote;
 mod store;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -19,7 +20,7 @@ use super::error::{SourceError, reasons};
 use super::url::Location;
 use super::walk::{self, Limits};
 use super::{Credentials, Timeouts};
-use crate::revision::{Revision, Snapshot};
+use crate::revision::{Referred, Revision, Snapshot};
 use refs::{Choice, Shown, Wanted};
 
 pub(crate) use local::{is_repository, open as open_local};
@@ -116,6 +117,16 @@ impl Git {
         let inner = Arc::clone(&self.0);
         let revision = revision.clone();
         self.bounded(move || inner.snapshot(revision)).await
+    }
+
+    /// See [`super::Source::referred`].
+    pub(crate) async fn referred(&self, id: &str, targets: BTreeSet<String>) -> Result<Found, SourceError> {
+        let (inner, id) = (Arc::clone(&self.0), id.to_owned());
+        self.bounded(move || {
+            let commit = Oid::from_str(&id).map_err(|_| no_such(&id, &inner.location))?;
+            inner.read(commit, |tree| walk::referred(tree, &targets, inner.limits))
+        })
+        .await
     }
 
     /// Runs blocking work within the deadline of the whole operation. Work that is late ends by itself soon after.
@@ -242,8 +253,9 @@ impl Inner {
 
     fn snapshot(&self, revision: Revision) -> Result<Snapshot, SourceError> {
         let commit = Oid::from_str(&revision.id).map_err(|_| no_such(&revision.id, &self.location))?;
-        let why = match self.read(commit) {
-            Ok((files, problems)) => return Ok(Snapshot { revision, files, problems }),
+        let all = |tree: &objects::GitTree<'_>| walk::walk(tree, &self.paths, self.limits);
+        let why = match self.read(commit, all) {
+            Ok((files, problems)) => return Ok(Snapshot { revision, files, problems, ..Snapshot::default() }),
             Err(error) if error.reason == reasons::REPOSITORY_CORRUPT => error.message,
             Err(error) => return Err(error),
         };
@@ -264,21 +276,24 @@ impl Inner {
                 ),
             )
         })?;
-        let (files, problems) = self.read(commit)?;
-        Ok(Snapshot { revision, files, problems })
+        let (files, problems) = self.read(commit, all)?;
+        Ok(Snapshot { revision, files, problems, ..Snapshot::default() })
     }
 
-    fn read(&self, commit: Oid) -> Result<Files, SourceError> {
+    fn read<T>(
+        &self,
+        commit: Oid,
+        walk: impl Fn(&objects::GitTree<'_>) -> Result<T, SourceError>,
+    ) -> Result<T, SourceError> {
         let _reading = self.lock.read().unwrap_or_else(PoisonError::into_inner);
         let Some(clone) = store::open(&self.clone) else {
             return Err(SourceError::new(reasons::REPOSITORY_CORRUPT, "it cannot be opened"));
         };
-        let tree = objects::GitTree::new(&clone, commit, &self.contents)?;
-        walk::walk(&tree, &self.paths, self.limits)
+        walk(&objects::GitTree::new(&clone, commit, &self.contents)?)
     }
 }
 
-type Files = (std::collections::BTreeMap<String, crate::revision::File>, Vec<crate::problem::Problem>);
+type Found = BTreeMap<String, Referred>;
 
 fn revision(clone: &Repository, oid: Oid, reference: Option<String>) -> Result<Revision, SourceError> {
     let commit = clone.find_commit(oid).map_err(|error| {

@@ -5,7 +5,7 @@
 use super::super::error::SourceError;
 use super::super::paths::{self, Target};
 use super::{Node, Tree, Walker};
-use crate::problem::{Code, Problem};
+use crate::problem::{Code, Problem, Severity};
 
 /// As many links as a path may lead through.
 const MAX_HOPS: u32 = 40;
@@ -17,20 +17,12 @@ impl<T: Tree> Walker<'_, T> {
         let broken = |what: &str| {
             let message = format!("this link to {shown:?} {what}; point it at a file of the repository or remove it");
             // A link that could not have been a document keeps nothing from being applied.
-            if paths::is_document(path) {
-                Problem::error(Code::LinkBroken, message)
-            } else {
-                Problem::warning(Code::LinkBroken, message)
-            }
+            Problem::new(self.severity(path, Severity::Warning), Code::LinkBroken, message)
         };
         let leaves = || {
             let message =
                 format!("this link to {shown:?} leads out of the repository, so it was not followed; remove it");
-            if paths::is_document(path) {
-                Problem::error(Code::LinkLeavesTree, message)
-            } else {
-                Problem::warning(Code::LinkLeavesTree, message)
-            }
+            Problem::new(self.severity(path, Severity::Warning), Code::LinkLeavesTree, message)
         };
         let mut hops = 1;
         let Target::Inside(mut todo) = paths::link_parts(paths::parent(path), text) else { return Ok(Err(leaves())) };

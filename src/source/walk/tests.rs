@@ -239,3 +239,32 @@ proptest! {
         prop_assert!(files.values().all(|file| file.blob == "blob of a/a/a.yaml"));
     }
 }
+
+#[test]
+fn what_a_document_refers_to_is_read_whole_and_stays_inside_the_tree() {
+    let tree = Made::default()
+        .file("ds/.windlassignore", "*.sql\n")
+        .file("ds/config/auth/application.properties", "a")
+        .file("ds/config/init/a.sql", "b")
+        .file("ds/config/.hidden/c", "c")
+        .file("ds/config/.git/config", "never")
+        .file("ds/spec.json", "{}")
+        .file("shared/d", "d")
+        .link("ds/config/shared", "../../shared/d")
+        .link("ds/bad/out", "../../../etc/passwd")
+        .file("ds/big/e", &"e".repeat(30));
+    let targets = ["ds/config", "ds/spec.json", "ds/bad", "ds/big", "ds/none"].map(str::to_owned);
+    let found = referred(&tree, &targets.into(), Limits { total: 1000, files: 100, ..small() }).unwrap();
+    let names = |target: &str| found[target].files.keys().map(String::as_str).collect::<Vec<_>>();
+    assert_eq!(names("ds/config"), [".hidden/c", "auth/application.properties", "init/a.sql", "shared"]);
+    assert_eq!(names("ds/spec.json"), ["spec.json"]);
+    let all = found.values().flat_map(|referred| referred.files.values());
+    assert!(all.into_iter().all(|file| matches!(file.content, Content::Read(_))));
+    let codes: Vec<_> = found
+        .values()
+        .flat_map(|referred| &referred.problems)
+        .map(|problem| (problem.severity, problem.code))
+        .collect();
+    let wanted = [Code::LinkLeavesTree, Code::FileTooLarge, Code::PathMissing];
+    assert_eq!(codes, wanted.map(|code| (Severity::Error, code)));
+}

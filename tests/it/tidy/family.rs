@@ -30,6 +30,7 @@ pub static FAMILY: Family = Family {
         namespaced: true,
         crd,
         check,
+        refers: super::no_files,
         expand,
         status,
         writes: &[("", "configmaps")],

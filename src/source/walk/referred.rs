@@ -1,0 +1,45 @@
+//! Files and folders that documents refer to: every file in them is read, whatever its name, with the links and limits
+//! of the walk. Ignore files say nothing here: what is named is meant.
+//!
+//! Never leaves the tree. Called by `source` for git trees and folders alike.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::super::error::SourceError;
+use super::super::paths;
+use super::{Limits, Node, Tree, Walker};
+use crate::problem::{Code, Problem};
+use crate::revision::Referred;
+
+/// Reads what lies at each of these paths (normal, from the root).
+///
+/// # Errors
+/// If the tree as a whole cannot be read or is too large.
+pub(crate) fn referred<T: Tree>(
+    tree: &T,
+    targets: &BTreeSet<String>,
+    limits: Limits,
+) -> Result<BTreeMap<String, Referred>, SourceError> {
+    let mut walker = Walker { tree, limits, files: BTreeMap::new(), problems: Vec::new(), bytes: 0, whole: true };
+    let mut found = BTreeMap::new();
+    for target in targets {
+        match walker.entry(target)? {
+            Some(Node::Folder) => walker.folder(target, &mut Vec::new(), 0)?,
+            Some(node) => walker.leaf(target, &node)?,
+            None => {
+                let message = "there is no such file or folder in this revision; correct the path or add it";
+                walker.problems.push(Problem::error(Code::PathMissing, message).in_file(target));
+            }
+        }
+        let prefix = format!("{target}/");
+        let files = std::mem::take(&mut walker.files).into_iter().map(|(path, file)| {
+            let name = path.strip_prefix(&prefix).unwrap_or_else(|| paths::file_name(&path)).to_owned();
+            (name, file)
+        });
+        let files = files.collect();
+        let mut problems = std::mem::take(&mut walker.problems);
+        problems.sort();
+        found.insert(target.clone(), Referred { files, problems });
+    }
+    Ok(found)
+}
