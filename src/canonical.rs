@@ -24,6 +24,19 @@ pub fn keyed_hash(key: &HashKey, value: &Value) -> String {
     hex(ring::hmac::sign(&key.0, text(value).as_bytes()).as_ref())
 }
 
+/// [`hash`] or [`keyed_hash`] of a text that comes in pieces.
+#[must_use]
+pub fn hash_parts(key: Option<&HashKey>, parts: &[&str]) -> String {
+    if let Some(key) = key {
+        let mut context = ring::hmac::Context::with_key(&key.0);
+        parts.iter().for_each(|part| context.update(part.as_bytes()));
+        return hex(context.sign().as_ref());
+    }
+    let mut hash = Sha256::new();
+    parts.iter().for_each(|part| hash.update(part.as_bytes()));
+    hex(&hash.finalize())
+}
+
 /// Key of [`keyed_hash`]. Whoever has it can try out values; so it is never shown.
 #[derive(Clone)]
 pub struct HashKey(ring::hmac::Key);

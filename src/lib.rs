@@ -14,6 +14,7 @@
 //! the arrows.
 
 pub mod canonical;
+pub mod text;
 
 pub mod problem;
 pub mod revision;

@@ -176,7 +176,7 @@ fn note(ready: &Condition, action: &str) -> EventNote {
 fn declared(plan: &Plan, id: &StepId) -> Option<ObjectName> {
     let (step, parts) = (plan.step(id)?, id.object_parts()?);
     Some(ObjectName {
-        api_version: step.origin.api_version.clone(),
+        api_version: step.origin.api_version.to_string(),
         kind: parts.kind.to_owned(),
         namespace: parts.namespace.map(str::to_owned),
         name: parts.name.to_owned(),

@@ -246,6 +246,6 @@ fn tree(sync: &SyncView, everything: bool) -> String {
 
 fn is_document(step: &StepView, origin: &crate::plan::Origin) -> bool {
     step.id.object_parts().is_some_and(|parts| {
-        parts.kind == origin.kind && parts.name == origin.name && parts.namespace == origin.namespace.as_deref()
+        origin.kind == parts.kind && origin.name == parts.name && parts.namespace == origin.namespace.as_deref()
     })
 }

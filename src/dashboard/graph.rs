@@ -55,7 +55,7 @@ pub(super) fn of(sync: &SyncView) -> Option<Graph> {
     for step in &sync.steps {
         let place = (step.origin.path.as_str(), step.origin.document);
         let index = *by_place.entry(place).or_insert_with(|| {
-            let (kind, name) = (step.origin.kind.clone(), step.origin.name.clone());
+            let (kind, name) = (step.origin.kind.to_string(), step.origin.name.to_string());
             documents.push(Document { kind, name, worst: State::Ready, ready: 0, all: 0, note: String::new() });
             documents.len() - 1
         });

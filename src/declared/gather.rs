@@ -121,11 +121,11 @@ fn finish(document: Placed<'_>) -> Document {
         metadata.insert("namespace".to_owned(), namespace.as_str().into());
     }
     let origin = Arc::new(Origin {
-        api_version: typed.api_version.clone(),
-        kind: typed.kind.clone(),
-        namespace,
-        name: typed.name.clone(),
-        path: path.to_owned(),
+        api_version: (&typed.api_version).into(),
+        kind: (&typed.kind).into(),
+        namespace: namespace.map(Into::into),
+        name: (&typed.name).into(),
+        path: path.into(),
         document: typed.number,
         line: typed.places.start().line,
     });

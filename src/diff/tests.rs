@@ -11,10 +11,16 @@ fn id(name: &str) -> StepId {
 }
 
 fn step(name: &str) -> Step {
-    Step::new(id(name), Arc::new(Origin::default()), None, Want::Object(serde_json::json!({ "data": { "v": name } })))
+    Step::new(
+        id(name),
+        Arc::new(Origin::default()),
+        None,
+        Want::Object(serde_json::json!({ "data": { "v": name } }).into()),
+    )
 }
 
 fn plan(steps: Vec<Step>) -> Plan {
+    let steps = steps.into_iter().map(Arc::new).collect();
     Plan { revision: Revision::default(), steps, digest: String::new(), held: Held::default() }
 }
 

@@ -2,7 +2,6 @@
 //!
 //! Pure. Called by `expand`.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use serde_json::Value;
@@ -10,7 +9,7 @@ use serde_json::Value;
 use super::{Unit, wishes};
 use crate::declared::{Document, Problems};
 use crate::kinds::{self, Child, Cr, FieldProblem, Files, Kind};
-use crate::plan::{Origin, Policy, Step, StepId, Want};
+use crate::plan::{Needs, Origin, Policy, Step, StepId, Want};
 use crate::problem::{Code, Severity};
 
 /// How deep kinds may expand to kinds. The deepest known chain has three.
@@ -21,7 +20,7 @@ pub(super) fn unit(document: &Document, problems: &mut Problems) -> Unit {
     let policy = wishes::policy(&document.manifest);
     let (origin, files) = (&document.origin, &document.files);
     let mut expander = Expander { origin, files, policy: &policy, steps: Vec::new(), told: Vec::new() };
-    expander.object(document.id.clone(), None, document.manifest.clone(), Policy::default(), BTreeSet::new(), 0);
+    expander.object(document.id.clone(), None, document.manifest.clone(), Policy::default(), Needs::default(), 0);
     let (steps, told) = (expander.steps, expander.told);
     let mut unit = Unit {
         origin: document.origin.clone(),
@@ -52,7 +51,7 @@ impl Expander<'_> {
         owner: Option<StepId>,
         mut manifest: Value,
         own: Policy,
-        needs: BTreeSet<StepId>,
+        needs: Needs,
         depth: usize,
     ) {
         let kind = id.object_parts().and_then(|parts| kinds::find(parts.group, parts.kind));
@@ -68,7 +67,7 @@ impl Expander<'_> {
             self.told.extend(found.into_iter().map(|problem| below(&id, problem)));
         }
         let expanded = kind.map(|kind| (kind, manifest.clone()));
-        self.push(id.clone(), owner, Want::Object(manifest), own, needs);
+        self.push(id.clone(), owner, Want::Object(manifest.into()), own, needs);
         if let Some((kind, manifest)) = expanded {
             self.expand(kind, &id, &manifest, depth);
         }
@@ -100,8 +99,8 @@ impl Expander<'_> {
             let needs = needs.into_iter().collect();
             match want {
                 Want::Object(manifest) => {
-                    let child = given.unwrap_or_else(|| object_id(&manifest));
-                    self.object(child, Some(id.clone()), manifest, policy, needs, depth + 1);
+                    let child = given.unwrap_or_else(|| manifest.id());
+                    self.object(child, Some(id.clone()), manifest.value(), policy, needs, depth + 1);
                 }
                 want => {
                     // Only objects have an id that follows from what they are.
@@ -113,7 +112,7 @@ impl Expander<'_> {
         }
     }
 
-    fn push(&mut self, id: StepId, owner: Option<StepId>, want: Want, own: Policy, needs: BTreeSet<StepId>) {
+    fn push(&mut self, id: StepId, owner: Option<StepId>, want: Want, own: Policy, needs: Needs) {
         let mut step = Step::new(id, self.origin.clone(), owner, want);
         step.needs = needs;
         step.policy = own.inherit(self.policy);
@@ -131,16 +130,4 @@ fn below(id: &StepId, problem: FieldProblem) -> FieldProblem {
         message: format!("In {id}, which it expands to: {}", problem.message),
         ..problem
     }
-}
-
-/// The id of an object.
-pub(super) fn object_id(manifest: &Value) -> StepId {
-    let text = |pointer| manifest.pointer(pointer).and_then(Value::as_str);
-    let group = text("/apiVersion").and_then(|version| version.split_once('/')).map_or("", |(group, _)| group);
-    StepId::object(
-        group,
-        text("/kind").unwrap_or_default(),
-        text("/metadata/namespace"),
-        text("/metadata/name").unwrap_or_default(),
-    )
 }

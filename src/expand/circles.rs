@@ -14,7 +14,7 @@ const SHOWN: usize = 8;
 
 /// Leaves out every document with a step on a circle. True if there was one; the rest may then hold another.
 pub(super) fn find(units: &mut [Unit], steps: &[Step], problems: &mut Problems) -> bool {
-    let mut open: BTreeMap<&StepId, &BTreeSet<StepId>> = steps.iter().map(|step| (&step.id, &step.needs)).collect();
+    let mut open: BTreeMap<&StepId, &[StepId]> = steps.iter().map(|step| (&step.id, &step.needs[..])).collect();
     for id in order::sort(&open) {
         open.remove(&id);
     }
@@ -43,7 +43,7 @@ pub(super) fn find(units: &mut [Unit], steps: &[Step], problems: &mut Problems) 
 /// Every step that is left has a need that is left, so the walk ends in one of the two ways.
 fn walk<'a>(
     start: &'a StepId,
-    open: &BTreeMap<&'a StepId, &'a BTreeSet<StepId>>,
+    open: &BTreeMap<&'a StepId, &'a [StepId]>,
     seen: &mut BTreeSet<&'a StepId>,
 ) -> Option<Vec<&'a StepId>> {
     let mut path = Vec::new();

@@ -63,6 +63,7 @@ impl Index {
         for step in steps {
             index.ids.insert(step.id.clone());
             let (Some(parts), Some(manifest)) = (step.id.object_parts(), step.want.object()) else { continue };
+            let manifest = &manifest.value();
             let namespace = parts.namespace.unwrap_or_default().to_owned();
             match (parts.group, parts.kind) {
                 ("apiextensions.k8s.io", "CustomResourceDefinition") => {
@@ -100,6 +101,7 @@ impl Index {
     /// What a step waits for by the rules above.
     fn needs(&self, step: &Step) -> Vec<StepId> {
         let (Some(parts), Some(manifest)) = (step.id.object_parts(), step.want.object()) else { return Vec::new() };
+        let manifest = &manifest.value();
         let mut needs = Vec::new();
         let namespace = parts.namespace.unwrap_or_default();
         if !namespace.is_empty() {

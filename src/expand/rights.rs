@@ -26,7 +26,7 @@ pub fn cluster_role(name: &str, plan: &Plan) -> Value {
         let known = kinds::find(parts.group, parts.kind);
         let plural = scope::plural(parts.group, parts.kind)
             .map(str::to_owned)
-            .or_else(|| defined.get(&(parts.group, parts.kind)).map(|plural| (*plural).to_owned()))
+            .or_else(|| defined.get(&(parts.group.to_owned(), parts.kind.to_owned())).cloned())
             .unwrap_or_else(|| plural(parts.kind));
         if known.is_some() {
             statuses.entry(parts.group).or_default().insert(format!("{plural}/status"));
@@ -78,13 +78,14 @@ fn binding(name: &str) -> Value {
 }
 
 /// Plurals of the kinds that CRDs of the plan define, by (group, kind).
-fn defined(plan: &Plan) -> BTreeMap<(&str, &str), &str> {
+fn defined(plan: &Plan) -> BTreeMap<(String, String), String> {
     let crds = plan
         .steps
         .iter()
         .filter(|step| step.id.object_parts().is_some_and(|parts| parts.kind == "CustomResourceDefinition"));
     crds.filter_map(|step| {
-        let text = |pointer| step.want.object()?.pointer(pointer)?.as_str();
+        let manifest = step.want.object()?.value();
+        let text = |pointer| Some(manifest.pointer(pointer)?.as_str()?.to_owned());
         Some(((text("/spec/group")?, text("/spec/names/kind")?), text("/spec/names/plural")?))
     })
     .collect()

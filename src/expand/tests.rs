@@ -4,22 +4,23 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::declared::Document;
+use crate::plan::Manifest;
 
 /// Declares manifests, each in a file of its own.
 fn declare(manifests: &[Value]) -> Declared {
     let documents = manifests.iter().enumerate().map(|(index, manifest)| {
         let text = |pointer: &str| manifest.pointer(pointer).and_then(Value::as_str).map(str::to_owned);
         let origin = Origin {
-            api_version: text("/apiVersion").unwrap(),
-            kind: text("/kind").unwrap(),
-            namespace: text("/metadata/namespace"),
-            name: text("/metadata/name").unwrap(),
-            path: format!("{index:02}.yaml"),
+            api_version: text("/apiVersion").unwrap().into(),
+            kind: text("/kind").unwrap().into(),
+            namespace: text("/metadata/namespace").map(Into::into),
+            name: text("/metadata/name").unwrap().into(),
+            path: format!("{index:02}.yaml").into(),
             document: 1,
             line: 1,
         };
         Document {
-            id: children::object_id(manifest),
+            id: Manifest::new(manifest.clone()).id(),
             origin: Arc::new(origin),
             manifest: manifest.clone(),
             places: Places::default(),
@@ -92,7 +93,7 @@ fn a_cr_is_a_step_and_owns_what_it_expands_to() {
     assert_eq!(pods.origin, cr.origin);
     assert!(pods.policy.keep && cr.policy.keep);
     assert!(pods.needs.is_empty(), "a child does not wait for its CR: {:?}", pods.needs);
-    assert!(cr.want.object().unwrap().get("status").is_none());
+    assert!(cr.want.object().unwrap().value().get("status").is_none());
 }
 
 #[test]

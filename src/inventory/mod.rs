@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use crate::plan::{Plan, StepId};
+use crate::plan::{Manifest, Needs, Plan, StepId};
 
 /// All that one sync owns.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,8 +47,8 @@ pub struct Entry {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fingerprint: Option<String>,
     /// What it waited for, so that a removed step can still be ordered.
-    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
-    pub needs: BTreeSet<StepId>,
+    #[serde(default, skip_serializing_if = "<[StepId]>::is_empty")]
+    pub needs: Needs,
     /// `windlass.dev/prune: disabled` stood on it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub keep: bool,
@@ -92,14 +92,8 @@ impl Inventory {
                 continue;
             }
             let entry = union.entries.entry(step.id.clone()).or_default();
-            entry.api_version = step
-                .want
-                .object()
-                .and_then(|object| object.get("apiVersion"))
-                .and_then(serde_json::Value::as_str)
-                .unwrap_or_default()
-                .to_owned();
-            entry.path.clone_from(&step.origin.path);
+            entry.api_version = step.want.object().map(Manifest::api_version).unwrap_or_default();
+            entry.path = step.origin.path.to_string();
             entry.document = step.origin.document;
             entry.owner.clone_from(&step.owner);
             entry.needs.clone_from(&step.needs);

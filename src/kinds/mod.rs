@@ -157,7 +157,7 @@ impl Child {
     /// An object without needs or exceptions.
     #[must_use]
     pub fn object(manifest: Value) -> Self {
-        Self { want: Want::Object(manifest), id: None, needs: Vec::new(), policy: Policy::default() }
+        Self { want: Want::Object(manifest.into()), id: None, needs: Vec::new(), policy: Policy::default() }
     }
 }
 

@@ -11,9 +11,21 @@ use super::{Plan, Step, StepId};
 /// Steps that are new, gone, or differ in content, needs, policy, origin or owner.
 #[must_use]
 pub fn changed(old: &Plan, new: &Plan) -> BTreeSet<StepId> {
-    let mut before: HashMap<&StepId, &Step> = old.steps.iter().map(|step| (&step.id, step)).collect();
+    // Plans of one repository share the steps that did not change, mostly in the same places.
+    let (mut left, mut right) = (&old.steps[..], &new.steps[..]);
+    while let ([one, others @ ..], [other, rest @ ..]) = (left, right)
+        && Arc::ptr_eq(one, other)
+    {
+        (left, right) = (others, rest);
+    }
+    while let ([others @ .., one], [rest @ .., other]) = (left, right)
+        && Arc::ptr_eq(one, other)
+    {
+        (left, right) = (others, rest);
+    }
+    let mut before: HashMap<&StepId, &Arc<Step>> = left.iter().map(|step| (&step.id, step)).collect();
     let mut changed = BTreeSet::new();
-    for step in &new.steps {
+    for step in right {
         if before.remove(&step.id).is_none_or(|old| !same(old, step)) {
             changed.insert(step.id.clone());
         }
@@ -22,12 +34,13 @@ pub fn changed(old: &Plan, new: &Plan) -> BTreeSet<StepId> {
     changed
 }
 
-fn same(old: &Step, new: &Step) -> bool {
-    old.hash == new.hash
-        && old.policy == new.policy
-        && old.owner == new.owner
-        && old.needs == new.needs
-        && (Arc::ptr_eq(&old.origin, &new.origin) || old.origin == new.origin)
+fn same(old: &Arc<Step>, new: &Arc<Step>) -> bool {
+    Arc::ptr_eq(old, new)
+        || old.hash == new.hash
+            && old.policy == new.policy
+            && old.owner == new.owner
+            && old.needs == new.needs
+            && (Arc::ptr_eq(&old.origin, &new.origin) || old.origin == new.origin)
 }
 
 #[cfg(test)]
@@ -37,11 +50,12 @@ mod tests {
     use crate::revision::Revision;
 
     fn step(name: &str, value: &str) -> Step {
-        let want = Want::Object(serde_json::json!({ "data": { "v": value } }));
+        let want = Want::Object(serde_json::json!({ "data": { "v": value } }).into());
         Step::new(StepId::from_text(name), Arc::new(Origin::default()), None, want)
     }
 
     fn plan(steps: Vec<Step>) -> Plan {
+        let steps = steps.into_iter().map(Arc::new).collect();
         Plan { revision: Revision::default(), steps, digest: String::new(), held: Held::default() }
     }
 
@@ -54,7 +68,12 @@ mod tests {
         let old = vec![step("same", "1"), step("value", "1"), step("gone", "1")];
         let new = vec![step("value", "2"), step("new", "1"), step("same", "1")];
         assert_eq!(names(old.clone(), new), ["gone", "new", "value"]);
-        assert!(names(old.clone(), old).is_empty());
+        assert!(names(old.clone(), old.clone()).is_empty());
+        let (all, last) = (plan(old), Plan::empty());
+        assert!(changed(&all, &all.clone()).is_empty());
+        assert_eq!(changed(&all, &last).len(), 3);
+        let but_one = Plan { steps: vec![all.steps[0].clone(), all.steps[2].clone()], ..last };
+        assert_eq!(changed(&all, &but_one), BTreeSet::from([StepId::from_text("value")]));
     }
 
     #[test]

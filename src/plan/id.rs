@@ -4,10 +4,12 @@
 
 use serde::{Deserialize, Serialize};
 
-/// As in `object/apps/Deployment/web/front`, `object/core/Namespace/-/web`, `probe/web/front/home`.
+use crate::text::Text;
+
+/// As in `object/apps/Deployment/web/front`, `object/core/Namespace/-/web`, `probe/web/front/home`. A copy is a pointer.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct StepId(String);
+pub struct StepId(Text);
 
 impl StepId {
     /// `object/<group|core>/<Kind>/<ns|->/<name>`. `group` is empty for the core group.
@@ -15,18 +17,18 @@ impl StepId {
     pub fn object(group: &str, kind: &str, namespace: Option<&str>, name: &str) -> Self {
         let group = if group.is_empty() { "core" } else { group };
         let namespace = namespace.filter(|n| !n.is_empty()).unwrap_or("-");
-        Self(format!("object/{group}/{kind}/{namespace}/{name}"))
+        Self(format!("object/{group}/{kind}/{namespace}/{name}").into())
     }
 
     /// `probe/<ns>/<CR>/<use>`.
     #[must_use]
     pub fn probe(namespace: &str, cr: &str, usage: &str) -> Self {
-        Self(format!("probe/{namespace}/{cr}/{usage}"))
+        Self(format!("probe/{namespace}/{cr}/{usage}").into())
     }
 
     /// Takes a string as it stands, as in an annotation or a stored inventory.
     #[must_use]
-    pub fn from_text(text: impl Into<String>) -> Self {
+    pub fn from_text(text: impl Into<Text>) -> Self {
         Self(text.into())
     }
 

@@ -5,6 +5,8 @@
 
 mod changed;
 pub mod id;
+mod manifest;
+mod needs;
 pub mod order;
 pub mod render;
 pub mod secret;
@@ -14,10 +16,13 @@ pub mod step;
 pub mod yaml;
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 pub use crate::canonical;
 pub use changed::changed;
 pub use id::StepId;
+pub use manifest::Manifest;
+pub use needs::Needs;
 pub use stamp::stamp;
 pub use state::State;
 pub use step::{Origin, Policy, Step, Want};
@@ -29,8 +34,9 @@ use crate::revision::Revision;
 pub struct Plan {
     /// The revision that was expanded.
     pub revision: Revision,
-    /// In topological order of `needs`, ties by id; ids are unique.
-    pub steps: Vec<Step>,
+    /// In topological order of `needs`, ties by id; ids are unique. What did not change from one plan to the next is one
+    /// and the same step in both.
+    pub steps: Vec<Arc<Step>>,
     /// sha-256 (hex) over the sorted (id, content hash) pairs. A plan without key counts secret values as `***`.
     pub digest: String,
     /// What this revision failed to say, and so must not be taken to have removed.
@@ -64,7 +70,8 @@ impl Plan {
     #[must_use]
     pub fn keyed(mut self, key: &canonical::HashKey) -> Self {
         for step in self.steps.iter_mut().filter(|step| step.want.holds_secret()) {
-            step.hash = step.want.hash(Some(key));
+            let hash = step.want.hash(Some(key));
+            Arc::make_mut(step).hash = hash;
         }
         self.digest = canonical::digest(self.steps.iter().map(|step| (step.id.as_str(), step.hash.as_str())));
         self
@@ -78,7 +85,7 @@ impl Plan {
 
     /// Finds a step.
     #[must_use]
-    pub fn step(&self, id: &StepId) -> Option<&Step> {
+    pub fn step(&self, id: &StepId) -> Option<&Arc<Step>> {
         self.steps.iter().find(|step| &step.id == id)
     }
 }

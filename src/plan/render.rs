@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 
-use super::{Plan, Step, Want, secret, yaml};
+use super::{Plan, Step, Want, yaml};
 use crate::problem::Problem;
 
 pub use tree::{Line, Tone, tree, tree_text};
@@ -44,7 +44,7 @@ pub fn yaml(plan: &Plan, secrets: Secrets) -> String {
         // Writing to a String cannot fail.
         _ = writeln!(text, "---\n# {} from {}:{}", one_line(step.id.as_str()), one_line(&origin.path), origin.line);
         match shown(step, secrets) {
-            Want::Object(manifest) => text.push_str(&yaml::text(&manifest)),
+            Want::Object(manifest) => text.push_str(&yaml::text(&manifest.value())),
             other => {
                 for line in yaml::text(&other.to_json()).lines() {
                     _ = writeln!(text, "# {line}");
@@ -68,7 +68,7 @@ fn step_json(step: &Step, secrets: Secrets) -> Value {
 #[must_use]
 pub fn shown(step: &Step, secrets: Secrets) -> Want {
     match (&step.want, secrets) {
-        (Want::Object(manifest), Secrets::Masked) => Want::Object(secret::masked(manifest)),
+        (Want::Object(manifest), Secrets::Masked) => Want::Object(manifest.masked()),
         (want, _) => want.clone(),
     }
 }

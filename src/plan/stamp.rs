@@ -1,6 +1,6 @@
 //! Windlass' own labels and annotations on an object: put on when it is applied, taken off before it is hashed or shown.
 //!
-//! Pure. `stamp` is called by both targets just before a write; `unstamp` whenever a step is made.
+//! Pure. `stamp` is called by both targets just before a write; `unstamp` whenever a [`super::Manifest`] is made.
 
 use serde_json::{Map, Value};
 
@@ -14,7 +14,7 @@ pub const MANAGER: &str = "windlass";
 /// `content-hash`, on the object's own metadata only. None for a step that is not an object.
 #[must_use]
 pub fn stamp(step: &Step, part_of: &str) -> Option<Value> {
-    let mut manifest = step.want.object()?.clone();
+    let mut manifest = step.want.object()?.value();
     let metadata = child(manifest.as_object_mut()?, "metadata")?;
     let labels = child(metadata, "labels")?;
     labels.insert(MANAGED_BY.to_owned(), MANAGER.into());
@@ -66,7 +66,12 @@ mod tests {
             name: "front".into(),
             ..Origin::default()
         };
-        Step::new(StepId::from_text("object/apps/Deployment/web/front"), Arc::new(origin), None, Want::Object(manifest))
+        Step::new(
+            StepId::from_text("object/apps/Deployment/web/front"),
+            Arc::new(origin),
+            None,
+            Want::Object(manifest.into()),
+        )
     }
 
     #[test]

@@ -2,29 +2,29 @@
 //!
 //! Pure data. Made by `kinds` and `expand`.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::StepId;
 use super::canonical::{self, HashKey};
+use super::{Manifest, Needs, StepId};
+use crate::text::Text;
 
 /// Where a step comes from: the declared document that it is, or that expanded to it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Origin {
     /// The document's apiVersion.
-    pub api_version: String,
+    pub api_version: Text,
     /// The document's kind.
-    pub kind: String,
+    pub kind: Text,
     /// The document's namespace; none if cluster-scoped.
-    pub namespace: Option<String>,
+    pub namespace: Option<Text>,
     /// The document's name.
-    pub name: String,
+    pub name: Text,
     /// File in the repository.
-    pub path: String,
+    pub path: Text,
     /// Number of the document in the file, from 1.
     pub document: u32,
     /// Line at which the document starts, from 1.
@@ -35,7 +35,7 @@ pub struct Origin {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Want {
     /// A Kubernetes object, without Windlass' own labels and annotations.
-    Object(Value),
+    Object(Manifest),
     /// A Druid supervisor, task, compaction, rule set or lookup.
     Druid {
         /// `supervisor`, `task`, `compaction`, `rules` or `lookup`.
@@ -70,7 +70,7 @@ impl Want {
     #[must_use]
     pub fn to_json(&self) -> Value {
         match self {
-            Self::Object(manifest) => serde_json::json!({ "object": manifest }),
+            Self::Object(manifest) => serde_json::json!({ "object": manifest.value() }),
             Self::Druid { kind, id, spec } => serde_json::json!({ "druid": { "kind": kind, "id": id, "spec": spec } }),
             Self::Redis(topology) => serde_json::json!({ "redis": topology }),
             Self::Probe { method, url, timeout_seconds } => {
@@ -83,24 +83,21 @@ impl Want {
     /// Whether it holds a secret value: its content hash is then keyed.
     #[must_use]
     pub fn holds_secret(&self) -> bool {
-        self.object().is_some_and(super::secret::holds_secret)
+        self.object().is_some_and(Manifest::holds_secret)
     }
 
     /// Its content hash. Without a key, secret values are hashed as `***`: whoever sees the hash could try out values.
     #[must_use]
     pub fn hash(&self, key: Option<&HashKey>) -> String {
-        match (self, key) {
-            (Self::Object(manifest), None) if self.holds_secret() => {
-                canonical::hash(&Self::Object(super::secret::masked(manifest)).to_json())
-            }
-            (_, Some(key)) if self.holds_secret() => canonical::keyed_hash(key, &self.to_json()),
+        match self {
+            Self::Object(manifest) => manifest.hash(key),
             _ => canonical::hash(&self.to_json()),
         }
     }
 
     /// The manifest, if this is an object.
     #[must_use]
-    pub fn object(&self) -> Option<&Value> {
+    pub fn object(&self) -> Option<&Manifest> {
         match self {
             Self::Object(manifest) => Some(manifest),
             _ => None,
@@ -163,7 +160,7 @@ pub struct Step {
     /// Wanted state.
     pub want: Want,
     /// Steps that have to be ready first. Each is in the plan.
-    pub needs: BTreeSet<StepId>,
+    pub needs: Needs,
     /// sha-256 (hex) of the canonical JSON of `want`; for a Secret keyed once the plan is ([`super::Plan::keyed`]).
     pub hash: String,
     /// Exceptions asked for by annotation.
@@ -171,16 +168,11 @@ pub struct Step {
 }
 
 impl Step {
-    /// A step without needs or exceptions. Windlass' own labels and annotations are taken off an object, so that they
-    /// are neither shown nor hashed.
+    /// A step without needs or exceptions.
     #[must_use]
     pub fn new(id: StepId, origin: Arc<Origin>, owner: Option<StepId>, want: Want) -> Self {
-        let want = match want {
-            Want::Object(manifest) => Want::Object(super::stamp::unstamp(manifest)),
-            other => other,
-        };
         let hash = want.hash(None);
-        Self { id, origin, owner, want, needs: BTreeSet::new(), hash, policy: Policy::default() }
+        Self { id, origin, owner, want, needs: Needs::default(), hash, policy: Policy::default() }
     }
 
     /// Whether the step is the CR of a known high-level kind (ready once applied, design §4.2).

@@ -272,11 +272,11 @@ fn removed_origin(id: &StepId, inventory: Option<&Inventory>) -> Origin {
     let owner = entry.and_then(|entry| entry.owner.clone()).unwrap_or_else(|| id.clone());
     let parts = owner.object_parts();
     Origin {
-        api_version: entry.map(|entry| entry.api_version.clone()).unwrap_or_default(),
-        kind: parts.map(|parts| parts.kind.to_owned()).unwrap_or_default(),
-        namespace: parts.and_then(|parts| parts.namespace).map(str::to_owned),
-        name: parts.map(|parts| parts.name.to_owned()).unwrap_or_default(),
-        path: entry.map(|entry| entry.path.clone()).unwrap_or_default(),
+        api_version: entry.map(|entry| (&entry.api_version).into()).unwrap_or_default(),
+        kind: parts.map(|parts| parts.kind.into()).unwrap_or_default(),
+        namespace: parts.and_then(|parts| parts.namespace).map(Into::into),
+        name: parts.map(|parts| parts.name.into()).unwrap_or_default(),
+        path: entry.map(|entry| (&entry.path).into()).unwrap_or_default(),
         document: entry.map(|entry| entry.document).unwrap_or_default(),
         line: 0,
     }
@@ -322,9 +322,10 @@ fn cr_statuses(previous: &Summary, facts: &Facts<'_>, plan: &Plan, steps: &[Step
         if others.contains(&step.id) {
             continue;
         }
+        let manifest = manifest.value();
         let live = facts.live.get(&step.id);
         let input = StatusInput {
-            cr: Cr::new(parts.name, parts.namespace.unwrap_or_default(), manifest),
+            cr: Cr::new(parts.name, parts.namespace.unwrap_or_default(), &manifest),
             generation: live.and_then(|live| live.generation),
             previous: live.and_then(|live| live.status.as_ref()).or_else(|| previous.crs.get(&step.id)),
             children: children.get(&step.id).map(Vec::as_slice).unwrap_or_default(),

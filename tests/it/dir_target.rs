@@ -64,14 +64,14 @@ fn object(group: &str, kind: &str, namespace: Option<&str>, name: &str, rest: Va
         manifest[key] = value.clone();
     }
     let origin = Origin {
-        api_version,
+        api_version: api_version.into(),
         kind: kind.into(),
         name: name.into(),
         path: "a.yaml".into(),
         document: 1,
         ..Origin::default()
     };
-    Step::new(StepId::object(group, kind, namespace, name), Arc::new(origin), None, Want::Object(manifest))
+    Step::new(StepId::object(group, kind, namespace, name), Arc::new(origin), None, Want::Object(manifest.into()))
 }
 
 fn plan(steps: Vec<Step>) -> Plan {

@@ -18,7 +18,7 @@ fn jobs(manifest: &Value) -> Vec<Value> {
     let expansion = expand::expand(&Cr::new("test", "default", manifest));
     assert_eq!(expansion.problems, []);
     assert!(expansion.children.iter().all(|child| child.policy.replace && child.policy.once_done));
-    expansion.children.iter().map(|child| child.want.object().unwrap().clone()).collect()
+    expansion.children.iter().map(|child| child.want.object().unwrap().value()).collect()
 }
 
 fn at<'a>(value: &'a Value, pointer: &str) -> &'a Value {

@@ -18,7 +18,7 @@ fn expand(manifest: &Value) -> Vec<Value> {
     let cr = Cr::new("memcached-sample", "web", manifest);
     let expansion = expand::expand(&cr);
     assert_eq!(expansion.problems, []);
-    expansion.children.iter().map(|child| child.want.object().unwrap().clone()).collect()
+    expansion.children.iter().map(|child| child.want.object().unwrap().value()).collect()
 }
 
 fn told(spec: Value) -> Vec<String> {

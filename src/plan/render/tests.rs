@@ -20,11 +20,12 @@ fn step(id: &str, owner: Option<&str>, manifest: Value) -> Step {
         document: 1,
         line: 3,
     };
-    Step::new(StepId::from_text(id), Arc::new(origin), owner.map(StepId::from_text), Want::Object(manifest))
+    Step::new(StepId::from_text(id), Arc::new(origin), owner.map(StepId::from_text), Want::Object(manifest.into()))
 }
 
 fn plan(steps: Vec<Step>) -> Plan {
     let digest = canonical::digest(steps.iter().map(|step| (step.id.as_str(), step.hash.as_str())));
+    let steps = steps.into_iter().map(Arc::new).collect();
     Plan { revision: Revision { id: "abc".into(), ..Revision::default() }, steps, digest, held: Held::default() }
 }
 

@@ -17,10 +17,15 @@ fn id(name: &str) -> StepId {
 
 fn plan(names: &[&str]) -> Plan {
     let steps = names.iter().map(|name| {
-        let want = Want::Object(json!({ "apiVersion": "v1", "kind": "ConfigMap" }));
+        let want = Want::Object(json!({ "apiVersion": "v1", "kind": "ConfigMap" }).into());
         Step::new(id(name), Arc::new(Origin::default()), None, want)
     });
-    Plan { revision: Revision::default(), steps: steps.collect(), digest: "d".to_owned(), held: Held::default() }
+    Plan {
+        revision: Revision::default(),
+        steps: steps.map(Arc::new).collect(),
+        digest: "d".to_owned(),
+        held: Held::default(),
+    }
 }
 
 fn outcome(state: State) -> Outcome {
@@ -172,8 +177,10 @@ fn the_status_of_a_cr_that_is_left_to_another_controller_is_not_written() {
     let child = StepId::object("apps", "Deployment", Some("web"), "a");
     let origin = Arc::new(Origin::default());
     let manifest = json!({ "apiVersion": "cache.example.com/v1alpha1", "kind": "Memcached", "spec": { "size": 1 } });
-    let mut steps = vec![Step::new(cr.clone(), origin.clone(), None, Want::Object(manifest))];
-    steps.push(Step::new(child.clone(), origin, Some(cr.clone()), Want::Object(json!({ "kind": "Deployment" }))));
+    let mut steps = vec![Step::new(cr.clone(), origin.clone(), None, Want::Object(manifest.into())).into()];
+    steps.push(
+        Step::new(child.clone(), origin, Some(cr.clone()), Want::Object(json!({ "kind": "Deployment" }).into())).into(),
+    );
     let plan = Plan { steps, ..plan(&[]) };
     let who = Who::default();
     for (reason, written) in [("Ready", true), (OTHER_CONTROLLER, false)] {

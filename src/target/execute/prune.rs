@@ -77,7 +77,7 @@ impl<W: World, P: Fn(&StepId, &Outcome) + Send + Sync> Run<'_, W, P> {
     /// By file: one step that should have been written and was not. What left the same file may have been renamed to
     /// it, and must not go before its replacement is there.
     fn unapplied(&self) -> BTreeMap<String, StepId> {
-        let written = |step: &&crate::plan::Step| {
+        let written = |step: &&std::sync::Arc<crate::plan::Step>| {
             let writes = self.diff.changes().get(&step.id).is_some_and(|change| change.op.writes());
             let state = self.applied.steps.get(&step.id);
             writes
@@ -88,7 +88,7 @@ impl<W: World, P: Fn(&StepId, &Outcome) + Send + Sync> Run<'_, W, P> {
                 })
         };
         let steps = self.plan.steps.iter().filter(written);
-        steps.map(|step| (step.origin.path.clone(), step.id.clone())).collect()
+        steps.map(|step| (step.origin.path.to_string(), step.id.clone())).collect()
     }
 
     /// Deletes in reverse order of the stored needs. What lies on a circle goes last, in the order of ids.
@@ -96,7 +96,7 @@ impl<W: World, P: Fn(&StepId, &Outcome) + Send + Sync> Run<'_, W, P> {
         let (world, cancel) = (self.world, &self.limits.cancel);
         // How many doomed entries still need this one.
         let mut needed_by: HashMap<&StepId, usize> = doomed.keys().map(|id| (id, 0)).collect();
-        for need in doomed.values().flat_map(|(entry, _)| &entry.needs) {
+        for need in doomed.values().flat_map(|(entry, _)| entry.needs.iter()) {
             if let Some(count) = needed_by.get_mut(need) {
                 *count += 1;
             }

@@ -267,7 +267,8 @@ impl<'a, W: World, P: Fn(&StepId, &Outcome) + Send + Sync> Run<'a, W, P> {
             if !waiting {
                 settle = None;
             } else if settle.is_none() {
-                let steps: Vec<&'a Step> = self.settling.iter().filter_map(|number| plan.steps.get(*number)).collect();
+                let steps: Vec<&'a Step> =
+                    self.settling.iter().filter_map(|number| plan.steps.get(*number)).map(AsRef::as_ref).collect();
                 settled_count = steps.len();
                 settle = Some(Box::pin(async move { Event::Settled(world.settle(&steps).await) }));
             }

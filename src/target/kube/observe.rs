@@ -52,11 +52,10 @@ impl Kube {
                 observed.insert(step.id.clone(), Seen::Pending(why));
                 continue;
             };
-            let api_version = object.get("apiVersion").and_then(Value::as_str).unwrap_or_default();
             let entry = inventory.entries.get(&step.id);
             let expected = entry.is_some_and(|entry| entry.uid.is_some() && entry.done.as_ref() != Some(&step.hash));
             let wanted = Wanted { id: &step.id, namespace: parts.namespace, name: parts.name, expected };
-            kinds.entry((api_version.to_owned(), parts.kind.to_owned())).or_default().push(wanted);
+            kinds.entry((object.api_version(), parts.kind.to_owned())).or_default().push(wanted);
         }
         for (id, entry) in inventory.entries.iter().filter(|(id, _)| !planned.contains(id) && which.has(id)) {
             let Some(parts) = id.object_parts() else {

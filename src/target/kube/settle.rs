@@ -134,8 +134,8 @@ impl Kube {
         let (Some(object), Some(parts)) = (step.want.object(), step.id.object_parts()) else {
             return Ok(None);
         };
-        let api_version = object.get("apiVersion").and_then(Value::as_str).unwrap_or_default();
-        let resource = match self.discovery.find(api_version, parts.kind).await {
+        let api_version = object.api_version();
+        let resource = match self.discovery.find(&api_version, parts.kind).await {
             Known::Served(resource) => resource,
             Known::Missing => return Err(format!("the cluster does not know kind {} of {api_version}", parts.kind)),
             Known::Unclear(refused) => return Err(refused.message),

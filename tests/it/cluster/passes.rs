@@ -1,6 +1,5 @@
 //! Whole passes: observe, diff, execute on a real control plane, with every request counted.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -19,7 +18,7 @@ async fn pass(sync: &Sync, steps: &[Step]) -> Applied {
     let fresh = || Inventory::new(sync.options.sync_id.clone(), sync.options.source_url.clone());
     let inventory = stored.unwrap_or_else(fresh);
     let mut plan = plan(steps.to_vec());
-    plan.held.present = steps.iter().map(|step| step.origin.path.clone()).collect();
+    plan.held.present = steps.iter().map(|step| step.origin.path.to_string()).collect();
     let observed = sync.kube.observe(&plan, &inventory, Which::All).await;
     let rules = Rules { prune: true, ..Rules::default() };
     let difference = diff(&plan, &observed, &inventory, &rules, Which::All);
@@ -54,7 +53,7 @@ async fn a_repository_is_applied_kept_changed_and_pruned_with_as_few_requests_as
         let map = |number: usize| sync.step(config_map(&format!("c{number}"), json!({ "a": value(number) })));
         let mut steps: Vec<Step> = (0..100).map(map).collect();
         let mut workload = sync.step(deployment("d", json!({}), json!({})));
-        workload.needs = steps.iter().map(|step| step.id.clone()).collect::<BTreeSet<_>>();
+        workload.needs = steps.iter().map(|step| step.id.clone()).collect();
         steps.push(workload);
         steps
     };
@@ -146,11 +145,11 @@ async fn a_crd_and_its_objects_land_in_one_pass_and_a_missing_one_blocks_nothing
     }));
     let mut thing = sync
         .step(json!({ "apiVersion": format!("{group}/v1"), "kind": "Thing", "metadata": { "name": "a" }, "spec": {} }));
-    thing.needs = BTreeSet::from([crd.id.clone()]);
+    thing.needs = [crd.id.clone()].into();
     let missing =
         sync.step(json!({ "apiVersion": "nobody.example.com/v1", "kind": "Nothing", "metadata": { "name": "a" } }));
     let mut after = sync.step(config_map("after", json!({})));
-    after.needs = BTreeSet::from([missing.id.clone()]);
+    after.needs = [missing.id.clone()].into();
     let applied = pass(&sync, &[crd.clone(), missing.clone(), after.clone(), thing.clone()]).await;
     let state = |step: &Step| applied.steps[&step.id].state;
     assert_eq!(

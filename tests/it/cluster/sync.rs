@@ -59,8 +59,16 @@ impl Sync {
         let namespace = manifest["metadata"]["namespace"].as_str().map(str::to_owned);
         let group = api_version.split_once('/').map_or("", |(group, _)| group);
         let id = StepId::object(group, &kind, namespace.as_deref(), &name);
-        let origin = Origin { api_version, kind, namespace, name, path: "a.yaml".into(), document: 1, line: 1 };
-        Step::new(id, Arc::new(origin), None, Want::Object(manifest))
+        let origin = Origin {
+            api_version: api_version.into(),
+            kind: kind.into(),
+            namespace: namespace.map(Into::into),
+            name: name.into(),
+            path: "a.yaml".into(),
+            document: 1,
+            line: 1,
+        };
+        Step::new(id, Arc::new(origin), None, Want::Object(manifest.into()))
     }
 
     pub(crate) async fn create(&self, step: &Step) -> Result<Done, Failure> {
@@ -100,7 +108,7 @@ impl Sync {
 
     /// Deletes by the step's id, as a prune does.
     pub(crate) async fn delete(&self, step: &Step) -> Result<(), Failure> {
-        let entry = Entry { api_version: step.origin.api_version.clone(), ..Entry::default() };
+        let entry = Entry { api_version: step.origin.api_version.to_string(), ..Entry::default() };
         self.kube.delete(&step.id, &entry, &Live::default()).await
     }
 
@@ -133,6 +141,7 @@ impl Sync {
 }
 
 pub(crate) fn plan(steps: Vec<Step>) -> Plan {
+    let steps = steps.into_iter().map(Arc::new).collect();
     Plan { revision: Revision::default(), steps, digest: String::new(), held: Held::default() }
 }
 

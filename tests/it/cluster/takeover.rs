@@ -52,7 +52,7 @@ async fn adopt_all_takes_what_others_hold_and_must_match_takes_nothing() {
 async fn removal_that_does_not_remove() {
     let sync = Sync::new().await;
     let path = sync.path("api/v1", "configmaps", "a");
-    let manifest = sync.step(config_map("a", json!({ "keep": "1", "drop": "1" }))).want.object().unwrap().clone();
+    let manifest = sync.step(config_map("a", json!({ "keep": "1", "drop": "1" }))).want.object().unwrap().value();
     let collection = format!("{}?fieldManager=kubectl-client-side-apply", path.trim_end_matches("/a"));
     sync.by_hand("POST", &collection, "application/json", &manifest).await.unwrap();
 

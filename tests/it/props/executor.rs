@@ -195,14 +195,14 @@ fn ten_thousand_steps_in_a_chain_and_a_fan_take_no_quadratic_time() {
         let name =
             |number: usize| windlass::plan::StepId::object("", "ConfigMap", Some("web"), &format!("n{number:05}"));
         for number in 0..10_000_usize {
-            let mut step = base.clone();
+            let mut step = (*base).clone();
             step.id = name(number);
             if number > 0 && number < 5_000 {
                 step.needs.insert(name(number - 1));
             } else if number >= 5_000 {
                 step.needs.insert(name(0));
             }
-            big.steps.push(step);
+            big.steps.push(std::sync::Arc::new(step));
         }
         let started = std::time::Instant::now();
         let applied = pass(&world, &big, &lax()).await;

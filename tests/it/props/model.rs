@@ -38,12 +38,12 @@ pub(super) fn plan(wanted: &[Wanted]) -> Plan {
         .map(|wanted| {
             let name = format!("c{}", wanted.number);
             let origin =
-                Origin { path: wanted.path.clone(), document: 1, kind: "ConfigMap".into(), ..Origin::default() };
+                Origin { path: (&wanted.path).into(), document: 1, kind: "ConfigMap".into(), ..Origin::default() };
             let manifest = json!({
                 "apiVersion": "v1", "kind": "ConfigMap",
                 "metadata": {"name": name, "namespace": "web"}, "data": {"v": wanted.value.to_string()},
             });
-            let mut step = Step::new(id(wanted.number), Arc::new(origin), None, Want::Object(manifest));
+            let mut step = Step::new(id(wanted.number), Arc::new(origin), None, Want::Object(manifest.into()));
             step.needs = wanted.needs.iter().map(|need| id(*need)).collect();
             step
         })

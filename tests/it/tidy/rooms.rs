@@ -4,25 +4,27 @@ use super::{files, none, read};
 
 /// Which rooms a room may use. `agent` and `cli` are the only ones that name (nearly) all.
 const ARROWS: &[(&str, &[&str])] = &[
+    ("text", &[]),
     ("canonical", &[]),
     ("problem", &[]),
-    ("revision", &["problem"]),
-    ("sync", &["canonical", "problem", "revision"]),
-    ("plan", &["canonical", "problem", "revision", "sync"]),
-    ("kinds", &["canonical", "problem", "revision", "sync", "plan"]),
-    ("declared", &["canonical", "problem", "revision", "sync", "plan", "kinds"]),
-    ("expand", &["canonical", "problem", "revision", "sync", "plan", "kinds", "declared"]),
-    ("inventory", &["canonical", "problem", "revision", "sync", "plan"]),
-    ("diff", &["canonical", "problem", "revision", "sync", "plan", "inventory"]),
-    ("schedule", &["canonical", "problem", "sync"]),
-    ("source", &["canonical", "problem", "revision", "sync"]),
-    ("target", &["canonical", "problem", "revision", "sync", "plan", "inventory", "diff"]),
-    ("report", &["canonical", "problem", "revision", "sync", "plan", "kinds", "inventory", "diff", "target"]),
-    ("telemetry", &["problem", "sync", "report"]),
-    ("dashboard", &["report", "telemetry", "plan", "problem", "revision", "sync"]),
+    ("revision", &["text", "problem"]),
+    ("sync", &["text", "canonical", "problem", "revision"]),
+    ("plan", &["text", "canonical", "problem", "revision", "sync"]),
+    ("kinds", &["text", "canonical", "problem", "revision", "sync", "plan"]),
+    ("declared", &["text", "canonical", "problem", "revision", "sync", "plan", "kinds"]),
+    ("expand", &["text", "canonical", "problem", "revision", "sync", "plan", "kinds", "declared"]),
+    ("inventory", &["text", "canonical", "problem", "revision", "sync", "plan"]),
+    ("diff", &["text", "canonical", "problem", "revision", "sync", "plan", "inventory"]),
+    ("schedule", &["text", "canonical", "problem", "sync"]),
+    ("source", &["text", "canonical", "problem", "revision", "sync"]),
+    ("target", &["text", "canonical", "problem", "revision", "sync", "plan", "inventory", "diff"]),
+    ("report", &["text", "canonical", "problem", "revision", "sync", "plan", "kinds", "inventory", "diff", "target"]),
+    ("telemetry", &["text", "problem", "sync", "report"]),
+    ("dashboard", &["text", "report", "telemetry", "plan", "problem", "revision", "sync"]),
     (
         "agent",
         &[
+            "text",
             "canonical",
             "problem",
             "revision",
@@ -44,6 +46,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     (
         "cli",
         &[
+            "text",
             "canonical",
             "problem",
             "revision",
@@ -70,6 +73,7 @@ const ARROWS: &[(&str, &[&str])] = &[
 /// Rooms, or files of a room, that only compute.
 const PURE: &[&str] = &[
     "src/canonical.rs",
+    "src/text.rs",
     "src/problem.rs",
     "src/revision.rs",
     "src/sync/",

@@ -128,11 +128,11 @@ fn step(group: &str, kind: &str, namespace: &str, name: &str, state: State) -> S
     StepView {
         id: StepId::object(group, kind, (!namespace.is_empty()).then_some(namespace), name),
         origin: Origin {
-            api_version: "v1".to_owned(),
-            kind: kind.to_owned(),
+            api_version: "v1".into(),
+            kind: kind.into(),
             namespace: None,
-            name: name.to_owned(),
-            path: format!("apps/{}.yaml", name.trim_start_matches("cluster-sample-")),
+            name: name.into(),
+            path: format!("apps/{}.yaml", name.trim_start_matches("cluster-sample-")).into(),
             document,
             line: 14,
         },
