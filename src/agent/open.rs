@@ -15,8 +15,9 @@ use crate::report::summary::Who;
 use crate::source::{Credentials, Source, SourceConfig, SourceError};
 use crate::sync::spec::{GitSync, Reference};
 use crate::target::dir::Dir;
-use crate::target::kube::{Kube, Options, Reports};
+use crate::target::kube::{Kube, Note, Notes, Options, Reports};
 use crate::target::{Failure, Target};
+use crate::telemetry::WatchEvent;
 
 /// A sync about to be started.
 #[derive(Clone, Debug)]
@@ -155,6 +156,14 @@ async fn target(config: &Config, wanted: &Wanted, namespace: &str, name: &str) -
         .flat_map(|family| family.kinds)
         .map(|kind| (kind.group.to_owned(), kind.kind.to_owned()))
         .collect();
+    let metrics = Arc::clone(&config.metrics);
+    options.notes = Notes(Some(Arc::new(move |note| match note {
+        Note::Restart => metrics.watch_restarted(),
+        Note::Ignored => metrics.watch_event(WatchEvent::Ignored),
+        Note::Own => metrics.watch_event(WatchEvent::Own),
+        Note::Moved => metrics.watch_event(WatchEvent::Moved),
+        Note::Suspect => metrics.watch_event(WatchEvent::Suspect),
+    })));
     let world = Target::Kube(Box::new(Kube::new(cluster.client.clone(), options)));
     Ok((world, config.cluster_name.clone()))
 }

@@ -67,6 +67,8 @@ pub struct Live {
     pub takes_data: bool,
     /// Whether it is ready, as far as this read can tell.
     pub readiness: Readiness,
+    /// Name of the field manager that wrote it last, if that was not us: who moved it, where something moved.
+    pub moved_by: Option<String>,
 }
 
 /// kstatus in one word, with the sentence that goes with it.

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use tokio::sync::mpsc;
 
 use super::dir::{self, Dir};
-use super::kube::Kube;
+use super::kube::{self, Kube};
 use super::{Done, Failure, LiveStatus, Rung, Which, World};
 use crate::canonical::HashKey;
 use crate::diff::seen::Readiness;
@@ -21,6 +21,14 @@ pub enum Target {
     Kube(Box<Kube>),
     /// A folder.
     Dir(Box<Dir>),
+}
+
+/// Keeps a bell ringing until dropped.
+pub enum Watch {
+    /// By the watches of a cluster's objects.
+    Kube(kube::Bell),
+    /// By the files of a folder.
+    Dir(dir::Watch),
 }
 
 macro_rules! each {
@@ -39,15 +47,14 @@ impl Target {
         matches!(self, Self::Kube(_))
     }
 
-    /// Rings the bell when the world may have moved; none where only a pass finds out. Has to be called within a tokio
-    /// runtime.
+    /// Rings the bell when the world may have moved. Has to be called within a tokio runtime.
     ///
     /// # Errors
     /// If the operating system refuses the watch.
-    pub fn watch(&self, bell: mpsc::Sender<()>) -> Result<Option<dir::Watch>, Failure> {
+    pub fn watch(&self, bell: mpsc::Sender<()>) -> Result<Watch, Failure> {
         match self {
-            Self::Kube(_) => Ok(None),
-            Self::Dir(dir) => dir::watch(dir.root(), bell).map(Some),
+            Self::Kube(kube) => Ok(Watch::Kube(kube.bell(bell))),
+            Self::Dir(dir) => dir::watch(dir.root(), bell).map(Watch::Dir),
         }
     }
 }

@@ -105,6 +105,20 @@ labels! {
     }
 }
 
+labels! {
+    /// What an event of a watch was about.
+    WatchEvent {
+        /// Nothing that matters: a status, a foreign field.
+        Ignored => "ignored",
+        /// Our own write.
+        Own => "own",
+        /// An object that moved, and is compared.
+        Moved => "moved",
+        /// An object that is applied again to make sure.
+        Suspect => "suspect",
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct OutcomeLabel {
     outcome: &'static str,
@@ -135,6 +149,8 @@ pub struct Metrics {
     passes: Family<OutcomeLabel, Counter>,
     stages: Family<StageLabel, Histogram, fn() -> Histogram>,
     requests: Family<RequestLabels, Counter>,
+    watch_events: Family<OutcomeLabel, Counter>,
+    watch_restarts: Counter,
     last_success: Mutex<BTreeMap<String, Timestamp>>,
 }
 
@@ -165,6 +181,11 @@ impl Metrics {
                 drop(requests.get_or_create(&labels));
             }
         }
+        let watch_events = Family::<OutcomeLabel, Counter>::default();
+        for event in WatchEvent::ALL {
+            drop(watch_events.get_or_create(&OutcomeLabel { outcome: event.as_str() }));
+        }
+        let watch_restarts = Counter::default();
         let mut registry = Registry::with_prefix("windlass");
         registry.register(
             "build",
@@ -174,7 +195,9 @@ impl Metrics {
         registry.register("passes", "Passes by how they ended", passes.clone());
         registry.register("stage_duration_seconds", "How long each stage of a pass took", stages.clone());
         registry.register("target_requests", "Requests to a target by how they ended", requests.clone());
-        Self { registry, passes, stages, requests, last_success: Mutex::default() }
+        registry.register("watch_events", "Events of watches by what they were about", watch_events.clone());
+        registry.register("watch_restarts", "Watches that broke, hung or were too old", watch_restarts.clone());
+        Self { registry, passes, stages, requests, watch_events, watch_restarts, last_success: Mutex::default() }
     }
 
     /// Counts a pass. `sync` is `<namespace>/<name>`.
@@ -195,6 +218,16 @@ impl Metrics {
     pub fn target_requests(&self, target: TargetKind, outcome: RequestOutcome, count: u64) {
         let labels = RequestLabels { target: target.as_str(), outcome: outcome.as_str() };
         self.requests.get_or_create(&labels).inc_by(count);
+    }
+
+    /// Counts an event of a watch.
+    pub fn watch_event(&self, event: WatchEvent) {
+        self.watch_events.get_or_create(&OutcomeLabel { outcome: event.as_str() }).inc();
+    }
+
+    /// Counts a watch that had to be opened again.
+    pub fn watch_restarted(&self) {
+        self.watch_restarts.inc();
     }
 
     /// Everything in the OpenMetrics text format: the counters, and what the view says at `now`.

@@ -7,7 +7,9 @@ mod metrics;
 
 use std::io::IsTerminal as _;
 
-pub use metrics::{CONTENT_TYPE as METRICS_CONTENT_TYPE, Metrics, Outcome, RequestOutcome, Stage, TargetKind};
+pub use metrics::{
+    CONTENT_TYPE as METRICS_CONTENT_TYPE, Metrics, Outcome, RequestOutcome, Stage, TargetKind, WatchEvent,
+};
 use tracing_subscriber::EnvFilter;
 
 /// How log lines look.

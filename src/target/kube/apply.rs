@@ -57,14 +57,16 @@ impl Kube {
                 return Err(terminating(&work.doing(), &object));
             }
         }
+        let writing = self.mirror.writing(&step.id);
         let got = match &change.op {
             Op::Create => self.create(&work).await?,
             Op::Update(crate::diff::Reason::Changed) if step.policy.replace => self.recreate(&work).await?,
             Op::Update(_) => self.update(&work).await?,
             _ => return Err(work.failure(Class::Bug, "NotAnApply", "asked to apply what is not to be changed")),
         };
-        let shown = self.live(&step.id, &work.resource, &got);
-        self.applied(&work.resource, work.namespace, work.name, &got);
+        let shown = self.lens.live(&step.id, &work.resource, &got);
+        self.mirror.landed(&work.resource, work.namespace, &got);
+        drop(writing);
         if work.resource.kind == "CustomResourceDefinition" {
             self.discovery.expect_more();
         }
@@ -129,10 +131,7 @@ impl Kube {
     }
 
     async fn update(&self, work: &Work<'_>) -> Result<Value, Failure> {
-        let before = {
-            let memory = self.memory.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-            memory.get(&work.step.id).and_then(|memory| memory.shared.clone())
-        };
+        let before = self.lens.shared(&work.step.id);
         let got = match self.send(work, &work.body).await {
             Ok(got) => got,
             Err(refused) if refused.code == 422 => self.work_around(work, refused).await?,

@@ -40,8 +40,8 @@ pub async fn connect(kubeconfig: Option<&Path>, context: Option<&str>) -> Result
         Err(why) => return Err(failure(&why)),
     };
     config.connect_timeout = Some(Duration::from_secs(5));
-    // Watches are quiet for longer than any answer takes: answers have their own deadline.
-    config.read_timeout = Some(Duration::from_secs(60));
+    // Watches are quiet for up to a minute, and have a deadline of their own, as answers have: this is the last resort.
+    config.read_timeout = Some(Duration::from_secs(150));
     config.reset_reader_on_write = true;
     config.write_timeout = Some(Duration::from_secs(30));
     config.default_retry = false;

@@ -5,8 +5,9 @@
 //!
 //! ```text
 //! wire ─ one request, one answer          answers ─ answer → class, reason, message (pure)
-//! discovery ─ kinds                       normalise, leftovers, managed, kstatus ─ pure
+//! discovery ─ kinds                       normalise, leftovers, managed, kstatus, lens ─ pure
 //! observe → apply, remove, settle         store ─ the inventory        crds, status, hash_key ─ what is written beside
+//! mirror ─ one watch a kind: what observe and settle read, and what rings
 //! ```
 
 mod adopt;
@@ -18,7 +19,9 @@ mod discovery;
 mod hash_key;
 mod kstatus;
 mod leftovers;
+mod lens;
 mod managed;
+mod mirror;
 mod normalise;
 mod observe;
 mod remove;
@@ -28,25 +31,30 @@ mod store;
 mod wire;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::Value;
+use tokio::sync::mpsc;
+use tokio_util::sync::DropGuard;
+use tokio_util::task::AbortOnDropHandle;
 
 pub use crds::{CrdState, ensure_crds};
 pub use discovery::Scopes;
 pub(crate) use hash_key::{LABEL as HASH_KEY_LABEL, NAME as HASH_KEY};
+pub use mirror::{Note, Notes, Timing};
 pub use status::{EventNote, ObjectName, Reports, Severity};
 pub(crate) use store::LABEL as INVENTORY_LABEL;
 
-use super::{Done, Failure, LiveStatus, Which, World};
+use super::{Done, Failure, LiveStatus, Rung, Which, World};
 use crate::canonical::HashKey;
 use crate::diff::seen::Readiness;
 use crate::diff::{Change, Live, Observed};
 use crate::inventory::{Entry, Inventory};
 use crate::plan::{Plan, Step, StepId};
 use crate::sync::spec::Adoption;
-use discovery::{Discovery, Resource};
+use discovery::Discovery;
+use lens::Lens;
+use mirror::Mirror;
 use wire::Wire;
 
 /// What a cluster target has to know of its sync.
@@ -72,6 +80,10 @@ pub struct Options {
     pub own_kinds: BTreeSet<(String, String)>,
     /// How long one deletion is waited for. Default: 60 s.
     pub delete_wait: Duration,
+    /// How patient the watches are.
+    pub timing: Timing,
+    /// Who counts what the watches tell.
+    pub notes: Notes,
 }
 
 impl Options {
@@ -90,45 +102,60 @@ impl Options {
             take_over: false,
             own_kinds: BTreeSet::new(),
             delete_wait: Duration::from_secs(60),
+            timing: Timing::default(),
+            notes: Notes::default(),
         }
     }
 }
 
-/// A cluster, for one sync.
+/// A cluster, for one sync. Its watches end when it is dropped.
 pub struct Kube {
     wire: Wire,
-    options: Options,
-    discovery: Discovery,
-    /// What the last reads and writes showed of objects beyond [`Live`].
-    memory: Mutex<BTreeMap<StepId, Memory>>,
-    watches: settle::Watches,
+    options: Arc<Options>,
+    discovery: Arc<Discovery>,
+    lens: Arc<Lens>,
+    mirror: Arc<Mirror>,
     stored: tokio::sync::Mutex<store::Stored>,
     hash_key: tokio::sync::Mutex<Option<HashKey>>,
+    _watches: DropGuard,
 }
 
-/// What is remembered of an object between its read and its write, and for its status.
-#[derive(Clone, Debug, Default)]
-struct Memory {
-    /// Our paths, if other managers hold fields too (only then a removal may fail to remove).
-    shared: Option<managed::Paths>,
-    /// Generation and status, of CRs of our own kinds.
-    status: Option<LiveStatus>,
-}
+/// Keeps ringing a bell when objects move, until dropped.
+pub type Bell = AbortOnDropHandle<()>;
 
 impl Kube {
     /// Over a client; asks nothing yet.
     #[must_use]
     pub fn new(client: kube::Client, options: Options) -> Self {
         let wire = Wire::new(client);
+        let options = Arc::new(options);
+        let discovery = Arc::new(Discovery::new(wire.clone()));
+        let lens = Arc::new(Lens::new(Arc::clone(&options)));
+        let mirror = Mirror::new(wire.clone(), Arc::clone(&options), Arc::clone(&discovery), Arc::clone(&lens));
         Self {
-            discovery: Discovery::new(wire.clone()),
+            _watches: mirror.end(),
             wire,
             options,
-            memory: Mutex::default(),
-            watches: settle::Watches::default(),
+            discovery,
+            lens,
+            mirror,
             stored: tokio::sync::Mutex::default(),
             hash_key: tokio::sync::Mutex::default(),
         }
+    }
+
+    /// Rings the bell whenever an object moves. Has to be called within a tokio runtime.
+    pub fn bell(&self, bell: mpsc::Sender<()>) -> Bell {
+        let mirror = Arc::clone(&self.mirror);
+        let mut rung = mirror.bell();
+        AbortOnDropHandle::new(tokio::spawn(async move {
+            while rung.changed().await.is_ok() {
+                // A full bell is a rung bell.
+                if mirror.has_rung() && matches!(bell.try_send(()), Err(mpsc::error::TrySendError::Closed(()))) {
+                    return;
+                }
+            }
+        }))
     }
 
     /// Whether each kind of the cluster is namespaced, read now; also the check that the cluster answers.
@@ -152,35 +179,7 @@ impl Kube {
     /// Generation and status of every CR of our own kinds, as the last read or write showed them.
     #[must_use]
     pub fn statuses(&self) -> BTreeMap<StepId, LiveStatus> {
-        let memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
-        memory.iter().filter_map(|(id, it)| Some((id.clone(), it.status.clone()?))).collect()
-    }
-
-    /// Remembers what a read or write showed of an object.
-    fn remember(&self, id: &StepId, object: &Value) {
-        let mut memory = Memory::default();
-        if managed::foreign(object, &self.options.manager).next().is_some() {
-            memory.shared = managed::own(object, &self.options.manager).map(managed::paths);
-        }
-        if let Some(parts) = id.object_parts()
-            && self.options.own_kinds.contains(&(parts.group.to_owned(), parts.kind.to_owned()))
-        {
-            memory.status = Some(LiveStatus {
-                uid: object.pointer("/metadata/uid").and_then(Value::as_str).unwrap_or_default().to_owned(),
-                generation: object.pointer("/metadata/generation").and_then(Value::as_i64),
-                status: object.get("status").cloned(),
-            });
-        }
-        let mut all = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
-        if memory.shared.is_none() && memory.status.is_none() {
-            all.remove(id);
-        } else {
-            all.insert(id.clone(), memory);
-        }
-    }
-
-    fn is_own_kind(&self, resource: &Resource) -> bool {
-        self.options.own_kinds.contains(&(resource.group.clone(), resource.kind.clone()))
+        self.lens.statuses()
     }
 }
 
@@ -199,6 +198,22 @@ impl World for Kube {
 
     async fn observe(&self, plan: &Plan, inventory: &Inventory, which: Which<'_>) -> Observed {
         self.look(plan, inventory, which).await
+    }
+
+    fn rung(&self) -> Rung {
+        self.mirror.rung()
+    }
+
+    async fn ring(&self) {
+        self.mirror.ring().await;
+    }
+
+    fn expect(&self, plan: &Plan) {
+        self.mirror.expect(plan);
+    }
+
+    fn retire(&self, inventory: &Inventory) {
+        self.mirror.retire(inventory);
     }
 
     async fn apply(&self, step: &Step, change: &Change) -> Result<Done, Failure> {

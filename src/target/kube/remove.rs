@@ -52,7 +52,10 @@ impl Kube {
         };
         match self.discovery.find(&entry.api_version, parts.kind).await {
             Known::Served(resource) => {
-                self.remove_live(&resource, parts.namespace, parts.name, Proof::LabelAndEntry).await
+                let _writing = self.mirror.writing(id);
+                self.remove_live(&resource, parts.namespace, parts.name, Proof::LabelAndEntry).await?;
+                self.mirror.gone(&resource, parts.namespace, id);
+                Ok(())
             }
             // Its CRD is gone, and the object with it.
             Known::Missing => Ok(()),

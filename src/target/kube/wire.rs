@@ -7,7 +7,8 @@
 use std::time::{Duration, Instant};
 
 use http::header::{ACCEPT, CONTENT_TYPE, RETRY_AFTER};
-use http::{Method, Request};
+use http::{Method, Request, Response};
+use http_body_util::BodyExt as _;
 use kube::client::Body;
 use serde::Deserialize;
 use serde_json::Value;
@@ -34,6 +35,9 @@ const READS: u32 = 4;
 const READ_PAUSE: Duration = Duration::from_secs(3);
 /// A read that failed only after this long is not tried again: a server that hangs is not waited for four times.
 const QUICK: Duration = Duration::from_secs(5);
+
+/// Longest line of a watch in bytes; etcd takes no object half as large.
+const LINE: usize = 16 << 20;
 
 /// What the API server says when it does not do what it was asked, or why no answer came.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -91,13 +95,13 @@ impl Wire {
         Self { client }
     }
 
-    /// The client beneath.
-    pub(super) fn client(&self) -> &kube::Client {
-        &self.client
-    }
-
     /// Reads a path. A server that is busy, starting or cut off for a moment is asked again.
     pub(super) async fn get(&self, path: &str, accept: &'static str) -> Answer {
+        self.read(path, accept).await.and_then(|bytes| json(&bytes))
+    }
+
+    /// [`Self::get`], not yet parsed.
+    pub(super) async fn read(&self, path: &str, accept: &'static str) -> Result<Vec<u8>, Refused> {
         let mut tried = 1;
         loop {
             let began = Instant::now();
@@ -115,17 +119,29 @@ impl Wire {
 
     /// Patches a path.
     pub(super) async fn patch(&self, path: &str, kind: &'static str, body: &Value) -> Answer {
-        self.send(Method::PATCH, path, JSON, Some((kind, body))).await
+        self.send(Method::PATCH, path, JSON, Some((kind, body))).await.and_then(|bytes| json(&bytes))
     }
 
     /// Creates below a path.
     pub(super) async fn post(&self, path: &str, body: &Value) -> Answer {
-        self.send(Method::POST, path, JSON, Some((JSON, body))).await
+        self.send(Method::POST, path, JSON, Some((JSON, body))).await.and_then(|bytes| json(&bytes))
     }
 
     /// Deletes what is at a path, with DeleteOptions.
     pub(super) async fn delete(&self, path: &str, options: &Value) -> Answer {
-        self.send(Method::DELETE, path, JSON, Some((JSON, options))).await
+        self.send(Method::DELETE, path, JSON, Some((JSON, options))).await.and_then(|bytes| json(&bytes))
+    }
+
+    /// Opens a watch. The answer's lines come until the server, or the connection, ends it.
+    pub(super) async fn watch(&self, path: &str, accept: &'static str) -> Result<Lines, Refused> {
+        let open = async {
+            let response = self.request(Method::GET, path, accept, None).await?;
+            if response.status().is_success() {
+                return Ok(Lines { body: response.into_body(), buffer: Vec::new(), looked: 0 });
+            }
+            refused(response).await
+        };
+        tokio::time::timeout(ANSWER, open).await.unwrap_or_else(|_| Err(too_late()))
     }
 
     async fn send(
@@ -134,7 +150,29 @@ impl Wire {
         path: &str,
         accept: &'static str,
         body: Option<(&'static str, &Value)>,
-    ) -> Answer {
+    ) -> Result<Vec<u8>, Refused> {
+        let answer = async {
+            let response = self.request(method, path, accept, body).await?;
+            if !response.status().is_success() {
+                return refused(response).await;
+            }
+            let bytes = response.into_body().collect_bytes().await.map_err(|error| Refused::unsent(chain(&error)))?;
+            // Something in between may answer in the server's place.
+            if bytes.first() != Some(&b'{') {
+                json(&bytes)?;
+            }
+            Ok(bytes.into())
+        };
+        tokio::time::timeout(ANSWER, answer).await.unwrap_or_else(|_| Err(too_late()))
+    }
+
+    async fn request(
+        &self,
+        method: Method,
+        path: &str,
+        accept: &'static str,
+        body: Option<(&'static str, &Value)>,
+    ) -> Result<Response<Body>, Refused> {
         let mut request = Request::builder().method(method).uri(path).header(ACCEPT, accept);
         let body = match body {
             Some((kind, value)) => {
@@ -145,28 +183,65 @@ impl Wire {
         };
         let request =
             request.body(body).map_err(|error| Refused::unsent(format!("the request is malformed: {error}")))?;
-        match tokio::time::timeout(ANSWER, self.answer(request)).await {
-            Ok(answer) => answer,
-            Err(_) => Err(Refused::unsent(format!("no answer within {} seconds", ANSWER.as_secs()))),
-        }
+        self.client.send(request).await.map_err(|error| Refused::unsent(chain(&error)))
     }
+}
 
-    async fn answer(&self, request: Request<Body>) -> Answer {
-        let response = self.client.send(request).await.map_err(|error| Refused::unsent(chain(&error)))?;
-        let code = response.status().as_u16();
-        let retry_after = response
-            .headers()
-            .get(RETRY_AFTER)
-            .and_then(|value| value.to_str().ok())
-            .and_then(|value| value.trim().parse().ok())
-            .map(Duration::from_secs);
-        let bytes = response.into_body().collect_bytes().await.map_err(|error| Refused::unsent(chain(&error)))?;
-        if (200..300).contains(&code) {
-            return serde_json::from_slice(&bytes)
-                .map_err(|error| Refused::unsent(format!("the answer is not JSON: {error}")));
+/// The answer of a watch, one line an event.
+pub(super) struct Lines {
+    body: Body,
+    buffer: Vec<u8>,
+    /// So far there is no end of line in the buffer.
+    looked: usize,
+}
+
+impl Lines {
+    /// The next line without its end; none once the answer is over. Dropped while it waits, it loses nothing.
+    pub(super) async fn next(&mut self) -> Result<Option<Vec<u8>>, Refused> {
+        loop {
+            if let Some(end) = self.buffer[self.looked..].iter().position(|byte| *byte == b'\n') {
+                let rest = self.buffer.split_off(self.looked + end + 1);
+                let mut line = std::mem::replace(&mut self.buffer, rest);
+                self.looked = 0;
+                line.pop();
+                return Ok(Some(line));
+            }
+            self.looked = self.buffer.len();
+            match self.body.frame().await {
+                Some(Ok(frame)) => {
+                    if let Some(data) = frame.data_ref() {
+                        self.buffer.extend_from_slice(data);
+                    }
+                    if self.buffer.len() > LINE {
+                        return Err(Refused::unsent("an event of the watch is larger than any object".to_owned()));
+                    }
+                }
+                Some(Err(error)) => return Err(Refused::unsent(chain(&error))),
+                None => return Ok(None),
+            }
         }
-        Err(Refused::from_answer(code, &bytes, retry_after))
     }
+}
+
+fn json(bytes: &[u8]) -> Answer {
+    serde_json::from_slice(bytes).map_err(|error| Refused::unsent(format!("the answer is not JSON: {error}")))
+}
+
+fn too_late() -> Refused {
+    Refused::unsent(format!("no answer within {} seconds", ANSWER.as_secs()))
+}
+
+/// Reads an answer that is not a success.
+async fn refused<T>(response: Response<Body>) -> Result<T, Refused> {
+    let code = response.status().as_u16();
+    let retry_after = response
+        .headers()
+        .get(RETRY_AFTER)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|value| value.trim().parse().ok())
+        .map(Duration::from_secs);
+    let bytes = response.into_body().collect_bytes().await.map_err(|error| Refused::unsent(chain(&error)))?;
+    Err(Refused::from_answer(code, &bytes, retry_after))
 }
 
 impl Refused {

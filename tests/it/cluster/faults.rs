@@ -33,7 +33,7 @@ impl Victim {
     fn is(self, seen: &Seen) -> bool {
         let inventory = seen.path.contains("/namespaces/windlass-system/configmaps");
         match self {
-            Self::List => seen.method == "GET" && seen.path == "/api/v1/configmaps",
+            Self::List => seen.method == "GET" && seen.path == "/api/v1/configmaps" && !seen.is_watch(),
             Self::Apply => seen.method == "PATCH" && seen.path.ends_with("/configmaps/changed"),
             Self::ReadInventory => seen.method == "GET" && inventory,
             Self::StoreInventory => seen.is_write() && inventory,

@@ -39,6 +39,8 @@ impl Sync {
         let proxy = Proxy::start(plane);
         let mut options = Options::new(&namespace, "platform", "https://git.example/platform.git");
         options.delete_wait = std::time::Duration::from_secs(20);
+        // No watch is opened in the background, where requests are counted.
+        options.timing.hold = std::time::Duration::from_secs(3600);
         change(&mut options);
         let connection = connect(Some(&proxy.kubeconfig(plane)), None).await.expect("a connection");
         let kube = Kube::new(connection.client, options.clone());

@@ -35,6 +35,11 @@ impl Seen {
             && !review.iter().any(|name| self.path.ends_with(name))
             && !self.query.contains("dryRun=All")
     }
+
+    /// Whether it is a watch.
+    pub(crate) fn is_watch(&self) -> bool {
+        self.query.contains("watch=1")
+    }
 }
 
 /// What is answered instead of the API server's answer.
@@ -95,6 +100,18 @@ struct Shared {
     /// Writes go one at a time while a kill is armed, so that exactly k have reached the server.
     order: tokio::sync::Mutex<()>,
     victim: watch::Sender<Option<u32>>,
+    flow: watch::Sender<Flow>,
+    /// Watches that are open, in the order of their opening.
+    open: Mutex<Vec<(u64, Seen)>>,
+}
+
+/// What becomes of the events of watches.
+#[derive(Clone, Copy, Default)]
+struct Flow {
+    /// Watches opened under a smaller number are cut.
+    cut: u64,
+    /// Nothing gets through, and no connection ends.
+    stalled: bool,
 }
 
 /// A running proxy.
@@ -122,6 +139,8 @@ impl Proxy {
                 rules: Mutex::default(),
                 order: tokio::sync::Mutex::default(),
                 victim: watch::Sender::new(None),
+                flow: watch::Sender::default(),
+                open: Mutex::default(),
             });
             let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
             let address = listener.local_addr().expect("an address");
@@ -155,6 +174,21 @@ impl Proxy {
     /// The writes among them.
     pub(crate) fn writes(&self) -> Vec<Seen> {
         self.requests().into_iter().filter(Seen::is_write).collect()
+    }
+
+    /// The watches that are open now.
+    pub(crate) fn watches(&self) -> Vec<Seen> {
+        self.shared.open.lock().expect("not poisoned").iter().map(|(_, seen)| seen.clone()).collect()
+    }
+
+    /// Breaks the connections of all watches that are open.
+    pub(crate) fn cut_watches(&self) {
+        self.shared.flow.send_modify(|flow| flow.cut += 1);
+    }
+
+    /// Holds back the events of all watches, or lets them go: a connection whose other end is gone and does not say so.
+    pub(crate) fn stall_watches(&self, stalled: bool) {
+        self.shared.flow.send_modify(|flow| flow.stalled = stalled);
     }
 
     /// Forgets requests, faults and kills, and lets requests through again.
@@ -266,7 +300,12 @@ fn lost() -> Response {
 }
 
 /// Forwards as it is; the answer's body streams, so that watches work.
-async fn forward(shared: &Shared, request: Request) -> Response {
+async fn forward(shared: &Arc<Shared>, request: Request) -> Response {
+    let seen = Seen {
+        method: request.method().clone(),
+        path: request.uri().path().to_owned(),
+        query: request.uri().query().unwrap_or_default().to_owned(),
+    };
     let (mut parts, body) = request.into_parts();
     let Ok(body) = to_bytes(body, 64 << 20).await else {
         return StatusCode::BAD_REQUEST.into_response();
@@ -280,8 +319,48 @@ async fn forward(shared: &Shared, request: Request) -> Response {
             parts.headers.remove(header::TRANSFER_ENCODING);
             parts.headers.remove(header::CONNECTION);
             parts.version = axum::http::Version::HTTP_11;
-            Response::from_parts(parts, Body::new(body))
+            let body = Body::new(body);
+            let body = if seen.is_watch() && parts.status.is_success() { tapped(shared, seen, body) } else { body };
+            Response::from_parts(parts, body)
         }
         Err(error) => (StatusCode::BAD_GATEWAY, format!("the proxy of the test bench: {error}")).into_response(),
     }
+}
+
+/// An open watch, as long as somebody reads it.
+struct Open {
+    shared: Arc<Shared>,
+    number: u64,
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.shared.open.lock().expect("not poisoned").retain(|(number, _)| *number != self.number);
+    }
+}
+
+/// The events of a watch, as the flow lets them through.
+fn tapped(shared: &Arc<Shared>, seen: Seen, body: Body) -> Body {
+    static NEXT: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
+    let number = NEXT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+    shared.open.lock().expect("not poisoned").push((number, seen));
+    let open = Open { shared: Arc::clone(shared), number };
+    let flow = shared.flow.subscribe();
+    let cut = flow.borrow().cut;
+    let events = futures::stream::unfold(Some((body.into_data_stream(), flow, open)), move |state| async move {
+        use futures::StreamExt as _;
+        let (mut events, mut flow, open) = state?;
+        loop {
+            let now = *flow.borrow_and_update();
+            if now.cut > cut {
+                return Some((Err(axum::Error::new(std::io::Error::other("cut"))), None));
+            }
+            tokio::select! {
+                event = events.next(), if !now.stalled => return event.map(|event| (event, Some((events, flow, open)))),
+                Ok(()) = flow.changed() => {}
+                else => return None,
+            }
+        }
+    });
+    Body::from_stream(events)
 }

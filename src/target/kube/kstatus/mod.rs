@@ -33,7 +33,7 @@ pub(super) fn needs_whole(group: &str, kind: &str) -> bool {
 
 /// Groups of Kubernetes itself. A CRD's group has a dot by rule; `*.k8s.io` may be a CRD's too, and then conditions
 /// of its objects would be missed, which is why only those served by the API server itself are listed.
-fn is_built_in(group: &str) -> bool {
+pub(super) fn is_built_in(group: &str) -> bool {
     const DOTTED: &[&str] = &[
         "admissionregistration.k8s.io",
         "apiextensions.k8s.io",
