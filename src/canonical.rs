@@ -50,6 +50,12 @@ impl HashKey {
     pub fn new(bytes: &[u8; Self::BYTES]) -> Self {
         Self(ring::hmac::Key::new(ring::hmac::HMAC_SHA256, bytes))
     }
+
+    /// Whether two keys are the same.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        ring::hmac::verify(&self.0, b"same", ring::hmac::sign(&other.0, b"same").as_ref()).is_ok()
+    }
 }
 
 impl std::fmt::Debug for HashKey {
@@ -67,9 +73,21 @@ pub fn text(value: &Value) -> String {
 /// Digest of a plan: sha-256 over the sorted (id, content hash) pairs, a line each.
 #[must_use]
 pub fn digest<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> String {
-    let mut lines: Vec<String> = pairs.into_iter().map(|(id, hash)| format!("{id} {hash}\n")).collect();
-    lines.sort_unstable();
-    hash_bytes(lines.concat().as_bytes())
+    let mut pairs: Vec<_> = pairs.into_iter().collect();
+    pairs.sort_unstable();
+    digest_sorted(pairs)
+}
+
+/// [`digest`] of pairs that are sorted.
+#[must_use]
+pub fn digest_sorted<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> String {
+    let mut hash = Sha256::new();
+    for (id, content) in pairs {
+        for part in [id, " ", content, "\n"] {
+            hash.update(part.as_bytes());
+        }
+    }
+    hex(&hash.finalize())
 }
 
 fn hex(bytes: &[u8]) -> String {
@@ -101,6 +119,7 @@ mod tests {
         assert_ne!(keyed_hash(&one, &value), keyed_hash(&two, &value));
         assert_ne!(keyed_hash(&one, &value), hash(&value));
         assert_eq!(format!("{one:?}"), "HashKey(***)");
+        assert!(one.is_same(&HashKey::new(&[1; 32])) && !one.is_same(&two));
     }
 
     #[test]

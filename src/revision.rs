@@ -8,6 +8,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::problem::Problem;
+use crate::text::Text;
 
 /// One state of a source.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -53,7 +54,7 @@ pub struct Snapshot {
     /// Which revision this is.
     pub revision: Revision,
     /// Every file below the paths, without dot-folders; `.windlassignore` files are among them.
-    pub files: BTreeMap<String, File>,
+    pub files: BTreeMap<Text, File>,
     /// What could not be read, each with its file. A file that stands here protects what it used to declare.
     pub problems: Vec<Problem>,
     /// What documents refer to, by the file or folder named, read in a second step (`declared::references` says what).
@@ -69,11 +70,14 @@ pub struct Referred {
     pub problems: Vec<Problem>,
 }
 
+/// Files that were read before, by path: the name of the content. What is as it was need not be read again.
+pub type Known = Arc<BTreeMap<Text, Text>>;
+
 /// One file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct File {
     /// Name of the content: the blob's object name in hex, or the sha-256 of the bytes of a file in a folder.
-    pub blob: String,
+    pub blob: Text,
     /// Bytes.
     pub content: Content,
 }
@@ -83,6 +87,8 @@ pub struct File {
 pub enum Content {
     /// Read.
     Read(Arc<[u8]>),
+    /// A document that whoever asked has read before (see [`Known`]), and so was not read again.
+    Known,
     /// Not a document (by its name) and so not read.
     NotRead,
 }

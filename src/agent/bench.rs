@@ -12,6 +12,7 @@ use super::store::{Control, Place, Store};
 use super::writer::Writer;
 use crate::declared::{Memo, Scopes};
 use crate::diff::compare::Rules;
+use crate::expand;
 use crate::inventory::Inventory;
 use crate::plan::Plan;
 use crate::problem::Problem;
@@ -50,6 +51,7 @@ pub(super) struct Bench<W> {
 pub(super) struct Memory {
     pub(super) control: Control,
     pub(super) memo: Memo,
+    pub(super) expanded: expand::Memo,
     /// Every kind that the target was ever seen to have: one that does not answer for a while is not forgotten.
     pub(super) scopes: Scopes,
     pub(super) prepared: Option<Arc<Prepared>>,

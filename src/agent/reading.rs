@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use super::bench::{Bench, Memory, Prepared};
 use crate::declared::{self, Context};
-use crate::expand::expand;
+use crate::expand;
 use crate::inventory::Inventory;
 use crate::revision::Revision;
 use crate::sync::conditions::reasons;
@@ -72,11 +72,13 @@ pub(super) async fn prepare<W: World>(
     let (declared, mut problems) = declared::read(&snapshot, &context, &mut memory.memo);
     bench.metrics.stage(Stage::Declare, began.elapsed());
     let began = Instant::now();
-    let (mut plan, more) = expand(&declared);
-    if plan.holds_secret()
+    let (mut plan, mut more) = expand::update(&declared, &mut memory.expanded);
+    if memory.expanded.holds_secret()
+        && plan.holds_secret()
         && let Some(key) = bench.world.hash_key().await.map_err(Unprepared::Target)?
+        && memory.expanded.key(&key)
     {
-        plan = plan.keyed(&key);
+        (plan, more) = expand::update(&declared, &mut memory.expanded);
     }
     problems.extend(more);
     problems.sort();

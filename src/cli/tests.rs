@@ -105,7 +105,7 @@ async fn every_document_that_the_docs_show_is_read_without_a_problem() {
             for document in &declared.documents {
                 found += 1;
                 if document.origin.kind == "GitSync" {
-                    let (sync, problems) = crate::sync::load::read(&document.manifest, &CHECKS);
+                    let (sync, problems) = crate::sync::load::read(&document.manifest.value(), &CHECKS);
                     assert!(sync.is_some(), "{}: {problems:?}\n{block}", page.display());
                 }
             }

@@ -14,8 +14,8 @@ pub(super) struct Outcome {
     pub(super) documents: Vec<Typed>,
     /// What is wrong, with file and place.
     pub(super) problems: Vec<Problem>,
-    /// Whether anything in it has an error.
-    pub(super) failed: bool,
+    /// What its CRDs say: whether a kind, by (group, kind), has namespaces.
+    pub(super) scopes: Vec<((String, String), bool)>,
 }
 
 /// Whether a file's name makes it a document.
@@ -27,32 +27,30 @@ pub(super) fn is_document(path: &str) -> bool {
 /// Reads a file.
 pub(super) fn read(path: &str, bytes: &[u8]) -> Outcome {
     let mut outcome = Outcome::default();
-    match text(bytes)
-        .and_then(|text| yaml::parse(text).map_err(|fault| place(path, None, fault.mark, fault.code, fault.message)))
-    {
-        Err(problem) => outcome.problems.push(problem.in_file(path)),
-        Ok(parsed) => {
-            for document in parsed {
-                let number = document.number;
-                match document.value {
-                    Ok(value) => {
-                        for fault in document.differs {
-                            let mut problem = place(path, Some(number), fault.mark, fault.code, fault.message);
-                            problem.severity = Severity::Warning;
-                            outcome.problems.push(problem);
-                        }
-                        let file = typing::Place { path, number, places: &document.places };
-                        typing::document(&file, value, &mut outcome);
-                    }
-                    Err(fault) => {
-                        outcome.problems.push(place(path, Some(number), fault.mark, fault.code, fault.message));
-                    }
-                }
-            }
-        }
+    let read = text(bytes).and_then(|text| {
+        yaml::each(text, &mut |document| take(path, document, &mut outcome))
+            .map_err(|fault| place(path, None, fault.mark, fault.code, fault.message))
+    });
+    match read {
+        Ok(()) => outcome,
+        Err(problem) => Outcome { problems: vec![problem.in_file(path)], ..Outcome::default() },
     }
-    outcome.failed = outcome.problems.iter().any(|problem| problem.severity == Severity::Error);
-    outcome
+}
+
+fn take(path: &str, document: yaml::Parsed, outcome: &mut Outcome) {
+    let number = document.number;
+    match document.value {
+        Ok(value) => {
+            for fault in document.differs {
+                let mut problem = place(path, Some(number), fault.mark, fault.code, fault.message);
+                problem.severity = Severity::Warning;
+                outcome.problems.push(problem);
+            }
+            let file = typing::Place { path, number, places: &document.places };
+            typing::document(&file, value, outcome);
+        }
+        Err(fault) => outcome.problems.push(place(path, Some(number), fault.mark, fault.code, fault.message)),
+    }
 }
 
 fn place(path: &str, number: Option<u32>, mark: Mark, code: Code, message: String) -> Problem {

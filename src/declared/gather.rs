@@ -1,133 +1,178 @@
 //! What only all documents together can say: scopes, namespaces, objects declared twice, what is protected.
 //!
-//! Pure. Called by `read`.
+//! Pure. A document that was settled in the same surroundings stays as it is. Called by `read`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::file::Outcome;
-use super::places::Mark;
+use super::memo::{Entry, Kept, Memo, Surroundings};
 use super::scope::Known;
-use super::typing::{Place, Typed};
+use super::typing::Place;
 use super::{Context, Declared, Document, referred};
-use crate::kinds::Files;
-use crate::plan::{Origin, StepId};
+use crate::plan::{Manifest, StepId};
 use crate::problem::{Code, Problem, Severity};
 use crate::revision::Snapshot;
+use crate::text::Text;
 
 /// Namespace of an object that names none, where the sync names none either.
 const DEFAULT_NAMESPACE: &str = "default";
 
-/// A document with its id.
-struct Placed<'a> {
-    id: StepId,
-    path: &'a str,
-    typed: &'a Typed,
-    namespace: Option<String>,
-    mark: Mark,
-    files: Files,
-    failed: bool,
-}
-
-/// Adds the documents of all files, in the order of their paths.
+/// Adds the documents of all files, in the order of their paths, but for those that others refer to.
 pub(super) fn gather(
-    files: &[(String, Arc<Outcome>)],
+    memo: &mut Memo,
+    targets: &BTreeSet<String>,
     snapshot: &Snapshot,
     context: &Context,
     declared: &mut Declared,
     problems: &mut Vec<Problem>,
 ) {
-    let typed = || files.iter().flat_map(|(path, outcome)| outcome.documents.iter().map(move |typed| (path, typed)));
-    let known = Known::new(typed().map(|(_, typed)| &typed.manifest), &context.scopes);
-    let fill = context.target_namespace.as_deref().unwrap_or(DEFAULT_NAMESPACE);
-    let mut assumed: BTreeMap<(&str, &str), (Problem, usize)> = BTreeMap::new();
-    let mut placed: Vec<Placed<'_>> = Vec::new();
-    for (path, typed) in typed() {
-        let place = Place { path, number: typed.number, places: &typed.places };
-        let mut failed = typed.failed;
-        let namespaced = known.find(&typed.group, &typed.kind).unwrap_or_else(|| {
-            let first = || (place.problem(Severity::Warning, Code::ScopeAssumed, "/kind", ""), 0);
-            assumed.entry((&typed.group, &typed.kind)).or_insert_with(first).1 += 1;
-            true
-        });
-        let namespace = namespaced.then(|| typed.namespace.clone().unwrap_or_else(|| fill.to_owned()));
-        if !namespaced && typed.namespace.is_some() {
-            let message = format!("a {} belongs to no namespace, and this one names one; remove it", typed.kind);
-            problems.push(place.error(Code::InvalidNamespace, "/metadata/namespace", message));
-            failed = true;
+    settle(memo, targets, snapshot, context);
+    let files = || memo.files.iter().filter(|(_, kept)| kept.settled);
+    let twins = if memo.twins == 0 { BTreeMap::new() } else { twins(memo) };
+    refuse(&twins, problems);
+    let mut assumed: BTreeMap<(&str, &str), (&Text, &Entry, usize)> = BTreeMap::new();
+    declared.documents.reserve(memo.ids.len());
+    for (path, kept) in files() {
+        problems.extend_from_slice(&kept.problems);
+        problems.extend_from_slice(&kept.told);
+        for entry in &kept.entries {
+            let document = &entry.document;
+            if entry.assumed {
+                assumed.entry((&entry.group, &document.origin.kind)).or_insert((path, entry, 0)).2 += 1;
+            }
+            if entry.failed || entry.out || twins.contains_key(&document.id) {
+                declared.held.owners.insert(document.id.clone());
+                declared.held.paths.insert(path.to_string());
+            } else {
+                declared.documents.push(Arc::clone(document));
+            }
         }
-        let id = StepId::object(&typed.group, &typed.kind, namespace.as_deref(), &typed.name);
-        let mark = typed.places.find("/metadata/name");
-        let files = referred::files(typed, &place, snapshot, problems);
-        failed |= files.is_none();
-        let files = files.unwrap_or_default();
-        placed.push(Placed { id, path, typed, namespace, mark, files, failed });
     }
-    for ((group, kind), (mut problem, count)) in assumed {
-        problem.message = format!(
+    for ((group, kind), (path, entry, count)) in assumed {
+        let message = format!(
             "whether a {kind} of {} has a namespace is known from nowhere, so it was taken to have one ({}); commit its \
              CRD, or let Windlass see a cluster that has it",
             if group.is_empty() { "the core group" } else { group },
             if count == 1 { "1 document".to_owned() } else { format!("{count} documents") },
         );
-        problems.push(problem);
-    }
-    refuse_twins(&mut placed, problems);
-    for document in placed {
-        if document.failed {
-            declared.held.owners.insert(document.id);
-            declared.held.paths.insert(document.path.to_owned());
-        } else {
-            declared.documents.push(finish(document));
-        }
+        problems.push(place(path, &entry.document).problem(Severity::Warning, Code::ScopeAssumed, "/kind", message));
     }
 }
 
-/// The same object declared twice: neither is applied, since nothing says which is meant.
-fn refuse_twins(placed: &mut [Placed<'_>], problems: &mut Vec<Problem>) {
-    let mut by_id: BTreeMap<StepId, Vec<usize>> = BTreeMap::new();
-    for (index, document) in placed.iter().enumerate() {
-        by_id.entry(document.id.clone()).or_default().push(index);
+/// Finds the id and namespace of every document whose surroundings are new.
+fn settle(memo: &mut Memo, targets: &BTreeSet<String>, snapshot: &Snapshot, context: &Context) {
+    let mut files = std::mem::take(&mut memo.files);
+    let held = |path: &str| !targets.is_empty() && referred::hold(targets, path);
+    let scopes = files.iter().filter(|(path, kept)| !kept.scopes.is_empty() && !held(path));
+    let surroundings = Surroundings {
+        fill: context.target_namespace.as_deref().unwrap_or(DEFAULT_NAMESPACE).into(),
+        declared: scopes.flat_map(|(_, kept)| kept.scopes.iter().cloned()).collect(),
+        discovered: context.scopes.clone(),
+    };
+    let moved = memo.settled != surroundings;
+    if moved {
+        memo.settled = surroundings;
     }
-    for (id, twins) in by_id.into_iter().filter(|(_, twins)| twins.len() > 1) {
-        for (at, index) in twins.iter().enumerate() {
-            let other = &placed[twins[usize::from(at == 0)]];
+    let surroundings = std::mem::take(&mut memo.settled);
+    for (path, kept) in &mut files {
+        if held(path) {
+            memo.uncount(kept);
+        } else if moved || !kept.settled || kept.refers {
+            memo.uncount(kept);
+            settle_file(path, kept, &surroundings, snapshot);
+            memo.count(kept);
+        }
+    }
+    memo.settled = surroundings;
+    memo.files = files;
+}
+
+fn settle_file(path: &Text, kept: &mut Kept, surroundings: &Surroundings, snapshot: &Snapshot) {
+    let known = Known::new(&surroundings.declared, &surroundings.discovered);
+    kept.told.clear();
+    let mut before: BTreeMap<StepId, Arc<Document>> =
+        std::mem::take(&mut kept.before).into_iter().map(|document| (document.id.clone(), document)).collect();
+    for entry in &mut kept.entries {
+        let kind = &entry.document.origin.kind;
+        let scope = known.find(&entry.group, kind);
+        let namespaced = scope.unwrap_or(true);
+        entry.assumed = scope.is_none();
+        entry.out = false;
+        if !namespaced && entry.named.is_some() {
+            let message = format!("a {kind} belongs to no namespace, and this one names one; remove it");
+            let place = place(path, &entry.document);
+            kept.told.push(place.error(Code::InvalidNamespace, "/metadata/namespace", message));
+            entry.out = true;
+        }
+        let files = referred::files(&entry.refers, &place(path, &entry.document), snapshot, &mut kept.told);
+        entry.out |= files.is_none();
+        let files = files.unwrap_or_default();
+        let namespace = namespaced.then(|| entry.named.clone().unwrap_or_else(|| surroundings.fill.clone()));
+        if entry.document.origin.namespace != namespace || entry.document.files != files {
+            let document = Arc::make_mut(&mut entry.document);
+            if document.origin.namespace != namespace {
+                let origin = Arc::make_mut(&mut document.origin);
+                if entry.named.is_none() {
+                    document.manifest = filled(&document.manifest, namespace.as_ref());
+                }
+                origin.namespace = namespace;
+                document.id = StepId::object(&entry.group, &origin.kind, origin.namespace.as_deref(), &origin.name);
+            }
+            document.files = files;
+        }
+        // Other documents of the file may have changed, and this one not.
+        if let Some(same) = before.remove(&entry.document.id).filter(|before| *before == entry.document) {
+            entry.document = same;
+        }
+    }
+    kept.told.shrink_to_fit();
+}
+
+/// The manifest in a namespace, or in none.
+fn filled(manifest: &Manifest, namespace: Option<&Text>) -> Manifest {
+    let mut value = manifest.value();
+    if let Some(Value::Object(metadata)) = value.get_mut("metadata") {
+        match namespace {
+            Some(namespace) => _ = metadata.insert("namespace".to_owned(), namespace.as_str().into()),
+            None => _ = metadata.remove("namespace"),
+        }
+    }
+    value.into()
+}
+
+fn place<'a>(path: &'a str, document: &'a Document) -> Place<'a> {
+    Place { path, number: document.origin.document, places: &document.places }
+}
+
+/// Documents that declare what others declare too, by id.
+fn twins(memo: &Memo) -> BTreeMap<&StepId, Vec<(&Text, &Document)>> {
+    let mut twins: BTreeMap<&StepId, Vec<_>> = BTreeMap::new();
+    for (path, kept) in memo.files.iter().filter(|(_, kept)| kept.settled) {
+        for document in kept.entries.iter().map(|entry| &entry.document) {
+            if memo.ids.get(&document.id).is_some_and(|count| *count > 1) {
+                twins.entry(&document.id).or_default().push((path, &**document));
+            }
+        }
+    }
+    twins
+}
+
+/// The same object declared twice: neither is applied, since nothing says which is meant.
+fn refuse(twins: &BTreeMap<&StepId, Vec<(&Text, &Document)>>, problems: &mut Vec<Problem>) {
+    for (id, twins) in twins {
+        for (at, (path, document)) in twins.iter().enumerate() {
+            let (other_path, other) = twins[usize::from(at == 0)];
             let more = match twins.len() {
                 2 => String::new(),
                 count => format!(" (and {} more)", count - 2),
             };
+            let line = other.places.find("/metadata/name").line;
             let message = format!(
-                "{id} is declared twice: also at {}:{}{more}; nothing says which is meant, so none is applied",
-                other.path, other.mark.line
+                "{id} is declared twice: also at {other_path}:{line}{more}; nothing says which is meant, so none is applied"
             );
-            let this = &placed[*index];
-            let place = Place { path: this.path, number: this.typed.number, places: &this.typed.places };
-            problems.push(place.error(Code::DuplicateObject, "/metadata/name", message));
-        }
-        for index in twins {
-            placed[index].failed = true;
+            problems.push(place(path, document).error(Code::DuplicateObject, "/metadata/name", message));
         }
     }
-}
-
-fn finish(document: Placed<'_>) -> Document {
-    let Placed { id, path, typed, namespace, files, .. } = document;
-    let mut manifest = typed.manifest.clone();
-    if let Some(namespace) = &namespace
-        && let Some(Value::Object(metadata)) = manifest.get_mut("metadata")
-    {
-        metadata.insert("namespace".to_owned(), namespace.as_str().into());
-    }
-    let origin = Arc::new(Origin {
-        api_version: (&typed.api_version).into(),
-        kind: (&typed.kind).into(),
-        namespace: namespace.map(Into::into),
-        name: (&typed.name).into(),
-        path: path.into(),
-        document: typed.number,
-        line: typed.places.start().line,
-    });
-    Document { id, origin, manifest, places: typed.places.clone(), files }
 }

@@ -30,17 +30,18 @@ pub use self::places::Places;
 
 use self::rendered::Folders;
 use crate::kinds::Files;
-use crate::plan::{Held, Origin, StepId};
+use crate::plan::{Held, Manifest, Origin, StepId};
 use crate::problem::{Code, Problem, Severity};
-use crate::revision::{Content, Revision, Snapshot};
+use crate::revision::{Revision, Snapshot};
 
 /// What a revision declares.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Declared {
     /// The revision.
     pub revision: Revision,
-    /// Every document without an error, in the order of path and document.
-    pub documents: Vec<Document>,
+    /// Every document without an error, in the order of path and document. One that did not change from one revision to
+    /// the next is one and the same in both.
+    pub documents: Vec<Arc<Document>>,
     /// What the documents with errors protect from pruning.
     pub held: Held,
 }
@@ -53,7 +54,7 @@ pub struct Document {
     /// Where it stands.
     pub origin: Arc<Origin>,
     /// The manifest: nulls dropped as design §4.3 says, namespace filled in.
-    pub manifest: Value,
+    pub manifest: Manifest,
     /// Where each of its fields stands in the file, for problems that are found later.
     pub places: Places,
     /// The files of the repository that it refers to.
@@ -111,7 +112,8 @@ pub fn loose(file: &str, text: &str) -> (Vec<Loose>, Problems) {
 /// [`Snapshot::referred`] before [`read`] is called.
 #[must_use]
 pub fn references(snapshot: &Snapshot, memo: &mut Memo) -> BTreeSet<String> {
-    referred::targets(&parsed(snapshot, &Folders::find(snapshot), memo))
+    memo.parse(snapshot, &Folders::find(snapshot));
+    referred::targets(memo)
 }
 
 /// Reads every document of a snapshot. The order of files does not matter, nor does what was read before.
@@ -119,12 +121,11 @@ pub fn references(snapshot: &Snapshot, memo: &mut Memo) -> BTreeSet<String> {
 pub fn read(snapshot: &Snapshot, context: &Context, memo: &mut Memo) -> (Declared, Problems) {
     let mut declared = Declared { revision: snapshot.revision.clone(), ..Declared::default() };
     let mut problems = snapshot.problems.clone();
-    declared.held.present = snapshot.files.keys().cloned().collect();
     // What `.windlassignore` names is not in the snapshot.
     let folders = Folders::find(snapshot);
-    let mut files = parsed(snapshot, &folders, memo);
-    let targets = referred::targets(&files);
-    files.retain(|(path, _)| !referred::hold(&targets, path));
+    memo.parse(snapshot, &folders);
+    declared.held.present = Arc::clone(&memo.present);
+    let targets = referred::targets(memo);
     problems.retain(|problem| !problem.file.as_deref().is_some_and(|file| referred::hold(&targets, file)));
     problems.extend(
         folders
@@ -132,12 +133,9 @@ pub fn read(snapshot: &Snapshot, context: &Context, memo: &mut Memo) -> (Declare
             .into_iter()
             .filter(|problem| !problem.file.as_deref().is_some_and(|file| referred::hold(&targets, file))),
     );
-    let rendered = snapshot.files.keys().filter(|path| file::is_document(path) && folders.hold(path));
-    declared.held.paths.extend(rendered.filter(|path| !referred::hold(&targets, path)).cloned());
-    for (_, outcome) in &files {
-        problems.extend_from_slice(&outcome.problems);
-    }
-    gather::gather(&files, snapshot, context, &mut declared, &mut problems);
+    let rendered = snapshot.files.keys().filter(|path| folders.hold(path) && file::is_document(path));
+    declared.held.paths.extend(rendered.filter(|path| !referred::hold(&targets, path)).map(ToString::to_string));
+    gather::gather(memo, &targets, snapshot, context, &mut declared, &mut problems);
     hold(&problems, &mut declared.held);
     if declared.documents.is_empty() {
         declared.held.empty = true;
@@ -148,19 +146,6 @@ pub fn read(snapshot: &Snapshot, context: &Context, memo: &mut Memo) -> (Declare
     problems.sort();
     problems.dedup();
     (declared, problems)
-}
-
-/// Every file of a snapshot that can hold documents, parsed or remembered.
-fn parsed(snapshot: &Snapshot, folders: &Folders, memo: &mut Memo) -> Vec<(String, Arc<file::Outcome>)> {
-    let mut pass = memo.pass();
-    let mut files = Vec::new();
-    for (path, file) in &snapshot.files {
-        let Content::Read(bytes) = &file.content else { continue };
-        if file::is_document(path) && !folders.hold(path) {
-            files.push((path.clone(), pass.file(path, &file.blob, || file::read(path, bytes))));
-        }
-    }
-    files
 }
 
 const NOTHING: &str = "the revision declares nothing: no .yaml, .yml or .json file below the paths holds an object; nothing \

@@ -1,9 +1,12 @@
 //! Where each node of a document stands in its file.
 //!
 //! Pure. Made by `yaml`; asked whenever a problem at a JSON pointer needs its line and column. Holds no content: each
-//! node is 16 bytes, found by the hash of its pointer.
+//! node is 16 bytes, found by the hash of its pointer. Of a plain object only the few nodes are kept that a problem may
+//! name once the document itself was found good.
 
 use std::sync::Arc;
+
+use crate::text::Text;
 
 /// A line and column, from 1; columns in characters.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -18,15 +21,33 @@ pub struct Mark {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Places {
     start: Mark,
-    base: String,
-    nodes: Arc<[(u64, Mark)]>,
+    base: Text,
+    nodes: Nodes,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+enum Nodes {
+    /// Every node, sorted.
+    All(Arc<[(u64, Mark)]>),
+    /// The nodes of [`FEW`].
+    Few([Mark; FEW.len()]),
+}
+
+/// What other documents, or the target, may find wrong with a document that is good by itself.
+const FEW: [&str; 4] =
+    ["/kind", "/metadata/name", "/metadata/namespace", "/metadata/annotations/windlass.dev~1depends-on"];
+
+impl Default for Nodes {
+    fn default() -> Self {
+        Self::All(Arc::default())
+    }
 }
 
 impl Places {
     /// Takes the nodes as they were found.
     pub(super) fn new(start: Mark, mut nodes: Vec<(u64, Mark)>) -> Self {
         nodes.sort_unstable();
-        Self { start, base: String::new(), nodes: nodes.into() }
+        Self { start, base: Text::default(), nodes: Nodes::All(nodes.into()) }
     }
 
     /// Where the document starts.
@@ -39,12 +60,19 @@ impl Places {
     /// (a field that is missing, or that came through an alias). For a field it is where its name stands.
     #[must_use]
     pub fn find(&self, pointer: &str) -> Mark {
+        let nodes = match &self.nodes {
+            Nodes::All(nodes) => nodes,
+            Nodes::Few(marks) => {
+                let known = FEW.iter().position(|known| *known == pointer);
+                return known.map_or(self.start, |known| marks[known]);
+            }
+        };
         let full = self.full(pointer);
         let mut rest = full.as_str();
         loop {
             let hash = hash(rest);
-            if let Ok(index) = self.nodes.binary_search_by_key(&hash, |(known, _)| *known) {
-                return self.nodes[index].1;
+            if let Ok(index) = nodes.binary_search_by_key(&hash, |(known, _)| *known) {
+                return nodes[index].1;
             }
             match rest.rfind('/') {
                 Some(end) => rest = &rest[..end],
@@ -61,7 +89,12 @@ impl Places {
 
     /// The places of one item of a list.
     pub(super) fn below(&self, pointer: &str) -> Self {
-        Self { start: self.find(pointer), base: self.full(pointer), nodes: Arc::clone(&self.nodes) }
+        Self { start: self.find(pointer), base: self.full(pointer).into(), nodes: self.nodes.clone() }
+    }
+
+    /// Without the nodes that nobody will ask for any more.
+    pub(super) fn few(&self) -> Self {
+        Self { start: self.start, base: self.base.clone(), nodes: Nodes::Few(FEW.map(|pointer| self.find(pointer))) }
     }
 }
 
@@ -116,5 +149,11 @@ mod tests {
         assert_eq!(places.find("/status").line, 2);
         assert_eq!(places.below("/spec").find("/size").line, 5);
         assert_eq!(places.below("/spec").full("/size"), "/spec/size");
+        let metadata = child(ROOT, "metadata");
+        let places =
+            Places::new(mark(1), vec![(metadata, mark(7)), (child(metadata, "name"), mark(8)), (ROOT, mark(1))]);
+        for pointer in FEW.iter().chain(&[""]) {
+            assert_eq!(places.few().find(pointer), places.find(pointer), "{pointer}");
+        }
     }
 }

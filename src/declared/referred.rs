@@ -5,17 +5,18 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::file::Outcome;
-use super::typing::{Place, Typed};
-use crate::kinds::Files;
+use super::memo::Memo;
+use super::typing::Place;
+use crate::kinds::{Files, Reference};
 use crate::problem::{Code, Problem, Severity};
 use crate::revision::{Content, Snapshot};
 
 /// Where every usable reference of these files leads, as paths from the root of the repository.
-pub(super) fn targets(files: &[(String, Arc<Outcome>)]) -> BTreeSet<String> {
-    let documents = files.iter().flat_map(|(path, outcome)| outcome.documents.iter().map(move |typed| (path, typed)));
+pub(super) fn targets(memo: &Memo) -> BTreeSet<String> {
+    let files = memo.files.iter().filter(|(_, kept)| kept.refers);
+    let documents = files.flat_map(|(path, kept)| kept.entries.iter().map(move |entry| (path, entry)));
     documents
-        .flat_map(|(path, typed)| typed.refers.iter().map(move |reference| resolve(path, &reference.path)))
+        .flat_map(|(path, entry)| entry.refers.iter().map(move |reference| resolve(path, &reference.path)))
         .filter_map(Result::ok)
         .collect()
 }
@@ -36,14 +37,14 @@ pub(super) fn hold(targets: &BTreeSet<String>, path: &str) -> bool {
 
 /// What a document refers to. Anything wrong with it is a problem at the field, and the document then has an error.
 pub(super) fn files(
-    typed: &Typed,
+    refers: &[Reference],
     place: &Place<'_>,
     snapshot: &Snapshot,
     problems: &mut Vec<Problem>,
 ) -> Option<Files> {
     let mut files = Files::new();
     let before = problems.len();
-    for reference in &typed.refers {
+    for reference in refers {
         let mut tell = |code, message: String| problems.push(place.error(code, reference.pointer, message));
         let target = match resolve(place.path, &reference.path) {
             Ok(target) => target,
@@ -63,7 +64,7 @@ pub(super) fn files(
         }
         let read = referred.files.iter().filter_map(|(path, file)| match &file.content {
             Content::Read(bytes) => Some((path.clone(), Arc::clone(bytes))),
-            Content::NotRead => None,
+            Content::NotRead | Content::Known => None,
         });
         files.insert(reference.pointer, read.collect());
     }

@@ -23,7 +23,7 @@ impl Folders {
         for path in snapshot.files.keys() {
             let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
             if is_marker(name) {
-                folders.entry(folder.to_owned()).or_insert_with(|| path.clone());
+                folders.entry(folder.to_owned()).or_insert_with(|| path.to_string());
             }
         }
         Self(folders)
@@ -31,6 +31,9 @@ impl Folders {
 
     /// Whether a file lies in such a folder or below.
     pub(super) fn hold(&self, path: &str) -> bool {
+        if self.0.is_empty() {
+            return false;
+        }
         let mut rest = path;
         while let Some((folder, _)) = rest.rsplit_once('/') {
             if self.0.contains_key(folder) {

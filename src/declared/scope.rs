@@ -3,8 +3,6 @@
 //! Pure: looks into the table of built-in kinds, the registry of our own, the CRDs of the revision and a discovery
 //! snapshot that was handed in. Called by `gather`; `expand` and `cli` ask for plurals.
 
-use std::collections::BTreeMap;
-
 use serde_json::Value;
 
 use super::Scopes;
@@ -28,16 +26,16 @@ fn builtin(group: &str, kind: &str) -> Option<&'static (&'static str, &'static s
 }
 
 /// Every scope known while one revision is read.
-#[derive(Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Known<'a> {
-    declared: BTreeMap<(String, String), bool>,
-    discovered: Option<&'a Scopes>,
+    declared: &'a Scopes,
+    discovered: &'a Scopes,
 }
 
 impl<'a> Known<'a> {
-    /// From the manifests of the revision and a discovery snapshot.
-    pub(super) fn new<'m>(manifests: impl Iterator<Item = &'m Value>, discovered: &'a Scopes) -> Self {
-        Self { declared: manifests.filter_map(of_crd).collect(), discovered: Some(discovered) }
+    /// From the CRDs of the revision and a discovery snapshot.
+    pub(super) fn new(declared: &'a Scopes, discovered: &'a Scopes) -> Self {
+        Self { declared, discovered }
     }
 
     /// Whether a kind is namespaced; none if nothing says.
@@ -46,12 +44,12 @@ impl<'a> Known<'a> {
             return Some(known);
         }
         let key = (group.to_owned(), kind.to_owned());
-        self.declared.get(&key).or_else(|| self.discovered?.get(&key)).copied()
+        self.declared.get(&key).or_else(|| self.discovered.get(&key)).copied()
     }
 }
 
 /// What a CRD says of its kind.
-fn of_crd(manifest: &Value) -> Option<((String, String), bool)> {
+pub(super) fn of_crd(manifest: &Value) -> Option<((String, String), bool)> {
     if manifest.get("kind")? != "CustomResourceDefinition" {
         return None;
     }
@@ -87,7 +85,8 @@ mod tests {
             "spec": {"group": "example.com", "scope": "Cluster", "names": {"kind": "Lake"}},
         });
         let scopes = Scopes::from([(("example.com".to_owned(), "Boat".to_owned()), true)]);
-        let known = Known::new([&crd].into_iter(), &scopes);
+        let declared = of_crd(&crd).into_iter().collect();
+        let known = Known::new(&declared, &scopes);
         assert_eq!(known.find("example.com", "Lake"), Some(false));
         assert_eq!(known.find("example.com", "Boat"), Some(true));
         assert_eq!(known.find("example.com", "Duck"), None);

@@ -4,14 +4,16 @@ use serde_json::json;
 
 use super::*;
 use crate::plan::canonical;
-use crate::revision::File;
+use crate::revision::{Content, File};
 
 fn snapshot(files: &[(&str, &str)]) -> Snapshot {
     let mut snapshot = Snapshot::default();
     for (path, text) in files {
-        let file =
-            File { blob: canonical::hash_bytes(text.as_bytes()), content: Content::Read(Arc::from(text.as_bytes())) };
-        snapshot.files.insert((*path).to_owned(), file);
+        let file = File {
+            blob: canonical::hash_bytes(text.as_bytes()).into(),
+            content: Content::Read(Arc::from(text.as_bytes())),
+        };
+        snapshot.files.insert((*path).into(), file);
     }
     snapshot
 }
@@ -29,7 +31,7 @@ fn a_plain_object_passes_through_with_its_namespace_filled_in() {
     let document = &declared.documents[0];
     assert_eq!(document.id.as_str(), "object/core/ConfigMap/default/a");
     assert_eq!(
-        document.manifest,
+        document.manifest.value(),
         json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a", "namespace": "default"}, "data": {"x": "1"}})
     );
     assert_eq!((document.origin.path.as_str(), document.origin.document, document.origin.line), ("a.yaml", 1, 1));
@@ -67,7 +69,7 @@ fn nulls_at_the_top_of_plain_objects_are_dropped_and_further_down_they_stay() {
     let wanted = json!({
         "apiVersion": "v1", "kind": "Service", "metadata": {"name": "a", "namespace": "default"}, "spec": {"selector": null}
     });
-    assert_eq!(declared.documents[0].manifest, wanted);
+    assert_eq!(declared.documents[0].manifest.value(), wanted);
 }
 
 #[test]
@@ -76,7 +78,7 @@ fn what_windlass_writes_on_objects_is_taken_off() {
                 windlass.dev/content-hash: x\n";
     let (declared, problems) = read_fresh(&[("a.yaml", text)]);
     assert_eq!(problems, []);
-    assert_eq!(declared.documents[0].manifest["metadata"], json!({"name": "a", "namespace": "default"}));
+    assert_eq!(declared.documents[0].manifest.value()["metadata"], json!({"name": "a", "namespace": "default"}));
 }
 
 #[test]
@@ -124,9 +126,9 @@ fn ten_thousand_documents_of_a_file_are_read_in_time_that_grows_with_them() {
 proptest::proptest! {
     #[test]
     fn no_bytes_make_it_panic(bytes in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..200)) {
-        let file = File { blob: "x".to_owned(), content: Content::Read(Arc::from(bytes)) };
+        let file = File { blob: "x".into(), content: Content::Read(Arc::from(bytes)) };
         let mut files = Snapshot::default();
-        files.files.insert("a.yaml".to_owned(), file);
+        files.files.insert("a.yaml".into(), file);
         _ = read(&files, &Context::default(), &mut Memo::default());
     }
 

@@ -8,8 +8,9 @@ use serde_json::{Map, Value};
 
 use super::file::Outcome;
 use super::places::{Places, join};
-use super::{annotations, metadata, names};
+use super::{annotations, metadata, names, scope};
 use crate::kinds::{self, Reference};
+use crate::plan::Manifest;
 use crate::problem::{Code, Problem, Severity};
 use crate::sync;
 
@@ -21,7 +22,7 @@ pub(super) struct Typed {
     pub(super) kind: String,
     pub(super) name: String,
     pub(super) namespace: Option<String>,
-    pub(super) manifest: Value,
+    pub(super) manifest: Manifest,
     pub(super) number: u32,
     pub(super) places: Places,
     /// Whether it has an error: then it is known only so that it can be protected.
@@ -106,9 +107,14 @@ pub(super) fn document(place: &Place<'_>, value: Value, outcome: &mut Outcome) {
     }
     let failed = outcome.problems[before..].iter().any(|problem| problem.severity == Severity::Error);
     if let Some((name, namespace)) = named {
-        let refers = kinds::find(group, &kind).map(|known| (known.refers)(&manifest)).unwrap_or_default();
+        outcome.scopes.extend(scope::of_crd(&manifest));
+        let known = kinds::find(group, &kind);
+        let refers = known.map(|known| (known.refers)(&manifest)).unwrap_or_default();
+        // What is wrong with a plain object is told here, but for a few fields; a family may point anywhere.
+        let places = if known.is_some() { place.places.clone() } else { place.places.few() };
+        let manifest = manifest.into();
         let group = group.to_owned();
-        let (number, places) = (place.number, place.places.clone());
+        let number = place.number;
         let typed = Typed { api_version, group, kind, name, namespace, manifest, number, places, failed, refers };
         outcome.documents.push(typed);
     }

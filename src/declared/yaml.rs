@@ -22,7 +22,7 @@ use crate::problem::Code;
 /// Mappings and lists inside one another.
 pub(super) const MAX_DEPTH: usize = 64;
 /// Documents in one file.
-pub(super) const MAX_DOCUMENTS: usize = 10_000;
+pub(super) const MAX_DOCUMENTS: u32 = 10_000;
 
 /// One document.
 #[derive(Clone, Debug, PartialEq)]
@@ -39,16 +39,30 @@ pub(super) struct Parsed {
 
 /// Reads a file. An error stands for the whole file.
 pub(super) fn parse(text: &str) -> Result<Vec<Parsed>, Fault> {
-    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut documents = Vec::new();
-    let mut budget = Budget::whole();
-    for (chunk, first_line) in chunks(text) {
-        read_chunk(chunk, first_line, &mut budget, &mut documents)?;
-    }
+    each(text, &mut |document| documents.push(document))?;
     Ok(documents)
 }
 
-fn read_chunk(chunk: &str, first_line: u32, budget: &mut Budget, documents: &mut Vec<Parsed>) -> Result<(), Fault> {
+/// Reads a file document by document, so that no more than one has to be in memory. An error stands for the whole file,
+/// also for what was handed out before.
+pub(super) fn each(text: &str, take: &mut dyn FnMut(Parsed)) -> Result<(), Fault> {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let mut budget = Budget::whole();
+    let mut count = 0;
+    for (chunk, first_line) in chunks(text) {
+        read_chunk(chunk, first_line, &mut budget, &mut count, take)?;
+    }
+    Ok(())
+}
+
+fn read_chunk(
+    chunk: &str,
+    first_line: u32,
+    budget: &mut Budget,
+    count: &mut u32,
+    take: &mut dyn FnMut(Parsed),
+) -> Result<(), Fault> {
     let options = granit_parser::options! {
         emit_comments: false,
         flow_nesting_limit: MAX_DEPTH,
@@ -71,14 +85,14 @@ fn read_chunk(chunk: &str, first_line: u32, budget: &mut Budget, documents: &mut
         };
         let failed = value.is_err();
         if value != Ok(Value::Null) {
-            let number = u32::try_from(documents.len() + 1).unwrap_or(u32::MAX);
-            if documents.len() == MAX_DOCUMENTS {
+            if *count == MAX_DOCUMENTS {
                 let message = format!(
                     "reading the file: it holds more than {MAX_DOCUMENTS} documents; split it into several files"
                 );
                 return Err(Fault { code: Code::TooManyDocuments, mark: composer.start(), message });
             }
-            documents.push(composer.finish(number, value));
+            *count += 1;
+            take(composer.finish(*count, value));
         }
         if failed {
             return Ok(());

@@ -126,7 +126,7 @@ fn hold(id: &StepId, entry: &Entry, inventory: &Inventory, held: &Held) -> Optio
         return Some(refuse(reasons::HELD_DOCUMENT, text));
     }
     if let Some(broken) = held.paths.first()
-        && !held.present.contains(path)
+        && !held.present.contains(path.as_str())
     {
         let text = format!(
             "{id} is kept: {path}, which declared it, is gone, but {broken} has an error and may hold it now. Correct {broken}"

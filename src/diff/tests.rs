@@ -165,7 +165,11 @@ fn what_the_revision_does_not_clearly_say_is_held() {
     assert_eq!(reason(&op(Held { paths: paths(&["a.yaml"]), ..Held::default() })), reasons::HELD_FILE);
     assert_eq!(reason(&op(Held { owners: [owner].into(), ..Held::default() })), reasons::HELD_DOCUMENT);
     assert_eq!(reason(&op(Held { paths: paths(&["b.yaml"]), ..Held::default() })), reasons::HELD_MOVED);
-    let there = Held { paths: paths(&["b.yaml"]), present: paths(&["a.yaml", "b.yaml"]), ..Held::default() };
+    let there = Held {
+        paths: paths(&["b.yaml"]),
+        present: Arc::new(["a.yaml".into(), "b.yaml".into()].into()),
+        ..Held::default()
+    };
     assert_eq!(op(there), Op::Delete);
     assert_eq!(reason(&op(Held { empty: true, ..Held::default() })), reasons::HELD_EMPTY);
 }

@@ -6,70 +6,82 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::{Unit, wishes};
-use crate::declared::{Document, Problems};
-use crate::kinds::{self, Child, Cr, FieldProblem, Files, Kind};
-use crate::plan::{Needs, Origin, Policy, Step, StepId, Want};
+use super::ids::{Ids, Number};
+use super::links::{self, Links};
+use super::unit::{self, Cell, Unit};
+use super::wishes;
+use crate::declared::Document;
+use crate::kinds::{self, Child, Cr, FieldProblem, Kind};
+use crate::plan::canonical::HashKey;
+use crate::plan::{Manifest, Policy, Step, StepId, Want};
 use crate::problem::{Code, Severity};
 
 /// How deep kinds may expand to kinds. The deepest known chain has three.
 const DEPTH: usize = 8;
 
 /// The unit of one document.
-pub(super) fn unit(document: &Document, problems: &mut Problems) -> Unit {
-    let policy = wishes::policy(&document.manifest);
-    let (origin, files) = (&document.origin, &document.files);
-    let mut expander = Expander { origin, files, policy: &policy, steps: Vec::new(), told: Vec::new() };
-    expander.object(document.id.clone(), None, document.manifest.clone(), Policy::default(), Needs::default(), 0);
-    let (steps, told) = (expander.steps, expander.told);
-    let mut unit = Unit {
-        origin: document.origin.clone(),
-        places: document.places.clone(),
-        steps,
-        wishes: wishes::wishes(&document.manifest),
-        out: false,
-    };
-    for problem in told {
-        unit.out |= problem.severity == Severity::Error;
-        problems.push(unit.problem(problem.severity, problem.code, &problem.pointer, problem.message));
-    }
-    unit
+pub(super) fn unit(document: &Arc<Document>, ids: &mut Ids, key: Option<&HashKey>) -> Unit {
+    let manifest = document.manifest.value();
+    let policy = wishes::policy(&manifest);
+    let wishes: Box<[Number]> = wishes::wishes(&manifest).into_iter().map(|id| ids.number(id)).collect();
+    let mut expander = Expander { document, policy: &policy, ids, key, cells: Vec::new(), told: Vec::new() };
+    expander.object(document.id.clone(), None, Object::Declared(manifest), Policy::default(), &[], 0);
+    let Expander { mut cells, told, .. } = expander;
+    cells.shrink_to_fit();
+    let failed = told.iter().any(|problem| problem.severity == Severity::Error);
+    let problem = |told: FieldProblem| unit::problem(document, told.severity, told.code, &told.pointer, told.message);
+    let told = told.into_iter().map(problem).collect();
+    Unit { document: Arc::clone(document), cells, wishes, told, failed }
 }
 
 struct Expander<'a> {
-    origin: &'a Arc<Origin>,
-    files: &'a Files,
+    document: &'a Document,
     policy: &'a Policy,
-    steps: Vec<Step>,
+    ids: &'a mut Ids,
+    key: Option<&'a HashKey>,
+    cells: Vec<Cell>,
     told: Vec<FieldProblem>,
+}
+
+/// An object about to become a step.
+enum Object {
+    /// The document's own, as it was declared.
+    Declared(Value),
+    /// What a kind made.
+    Made(Manifest),
 }
 
 impl Expander<'_> {
     fn object(
         &mut self,
         id: StepId,
-        owner: Option<StepId>,
-        mut manifest: Value,
+        owner: Option<&StepId>,
+        object: Object,
         own: Policy,
-        needs: Needs,
+        needs: &[StepId],
         depth: usize,
     ) {
         let kind = id.object_parts().and_then(|parts| kinds::find(parts.group, parts.kind));
+        let (mut value, mut manifest) = match object {
+            Object::Declared(value) => (value, self.document.manifest.clone()),
+            Object::Made(manifest) => (manifest.value(), manifest),
+        };
+        // Status is ours to report, never read from git.
         if kind.is_some()
-            && let Some(fields) = manifest.as_object_mut()
+            && let Some(fields) = value.as_object_mut()
+            && fields.remove("status").is_some()
         {
-            // Status is ours to report, never read from git.
-            fields.remove("status");
+            manifest = value.clone().into();
         }
-        if kind.is_some() && owner.is_some() {
+        if let Some(kind) = kind.filter(|_| owner.is_some()) {
             // What a document says was checked when it was read; what a family made of it was not.
-            let found = kind.map(|kind| (kind.check)(&manifest)).unwrap_or_default();
+            let found = (kind.check)(&value);
             self.told.extend(found.into_iter().map(|problem| below(&id, problem)));
         }
-        let expanded = kind.map(|kind| (kind, manifest.clone()));
-        self.push(id.clone(), owner, Want::Object(manifest.into()), own, needs);
-        if let Some((kind, manifest)) = expanded {
-            self.expand(kind, &id, &manifest, depth);
+        let links = links::of(&id, &value, self.ids);
+        self.push(id.clone(), owner, Want::Object(manifest), own, needs, links);
+        if let Some(kind) = kind {
+            self.expand(kind, &id, &value, depth);
         }
     }
 
@@ -91,35 +103,42 @@ impl Expander<'_> {
         let nested = depth > 0;
         let mut cr = Cr::new(parts.name, parts.namespace.unwrap_or_default(), manifest);
         if !nested {
-            cr.files = self.files;
+            cr.files = &self.document.files;
         }
         let expansion = (kind.expand)(&cr);
         self.told.extend(expansion.problems.into_iter().map(|found| if nested { below(id, found) } else { found }));
         for Child { want, id: given, needs, policy } in expansion.children {
-            let needs = needs.into_iter().collect();
             match want {
                 Want::Object(manifest) => {
                     let child = given.unwrap_or_else(|| manifest.id());
-                    self.object(child, Some(id.clone()), manifest.value(), policy, needs, depth + 1);
+                    self.object(child, Some(id), Object::Made(manifest), policy, &needs, depth + 1);
                 }
                 want => {
                     // Only objects have an id that follows from what they are.
                     if let Some(child) = given {
-                        self.push(child, Some(id.clone()), want, policy, needs);
+                        self.push(child, Some(id), want, policy, &needs, Links::default());
                     }
                 }
             }
         }
     }
 
-    fn push(&mut self, id: StepId, owner: Option<StepId>, want: Want, own: Policy, needs: Needs) {
-        let mut step = Step::new(id, self.origin.clone(), owner, want);
-        step.needs = needs;
+    fn push(&mut self, id: StepId, owner: Option<&StepId>, want: Want, own: Policy, needs: &[StepId], links: Links) {
+        let number = self.ids.number(id);
+        let owner = owner.map(|owner| self.ids.number(owner.clone()));
+        // The text of an id is in memory once.
+        let id = |number: Number| self.ids.id(number).clone();
+        let mut step = Step::new(id(number), Arc::clone(&self.document.origin), owner.map(id), want);
         step.policy = own.inherit(self.policy);
         // A Job that ran is done, whoever declared it.
         step.policy.once_done |=
             step.id.object_parts().is_some_and(|parts| (parts.group, parts.kind) == ("batch", "Job"));
-        self.steps.push(step);
+        let secret = step.want.holds_secret();
+        if let Some(key) = self.key.filter(|_| secret) {
+            step.hash = step.want.hash(Some(key));
+        }
+        let asked: Box<[Number]> = needs.iter().map(|need| self.ids.number(need.clone())).collect();
+        self.cells.push(Cell { id: number, owner, asked, links, needs: Arc::default(), step: Arc::new(step), secret });
     }
 }
 

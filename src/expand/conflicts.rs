@@ -4,35 +4,34 @@
 
 use std::collections::BTreeMap;
 
-use super::Unit;
+use super::Shape;
+use super::ids::Ids;
+use super::unit::Unit;
 use crate::declared::Problems;
-use crate::plan::StepId;
 use crate::problem::{Code, Severity};
 
 /// Leaves out every document that expands to something another one claims too. A document that declares the object
 /// itself stays: it says what is wanted there in so many words.
-pub(super) fn find(units: &mut [Unit], problems: &mut Problems) {
-    let mut claims: BTreeMap<&StepId, Vec<usize>> = BTreeMap::new();
+pub(super) fn find(units: &[Unit], ids: &Ids, shape: &mut Shape, problems: &mut Problems) {
+    let mut contested = BTreeMap::new();
     for (index, unit) in units.iter().enumerate() {
-        for step in &unit.steps {
-            claims.entry(&step.id).or_default().push(index);
+        for cell in unit.cells.iter().filter(|cell| shape.claims(cell.id) > 1) {
+            contested.entry(ids.id(cell.id)).or_insert_with(|| (cell.id, Vec::new())).1.push(index);
         }
     }
-    let conflicts: Vec<(StepId, Vec<usize>)> =
-        claims.into_iter().filter(|(_, by)| by.len() > 1).map(|(id, by)| (id.clone(), by)).collect();
-    for (id, mut claimants) in conflicts {
+    for (id, (number, mut claimants)) in contested {
         claimants.dedup();
+        let first = claimants.iter().find(|other| units[**other].id() == Some(number)).copied();
         for &index in &claimants {
-            let declares = |unit: &Unit| unit.id() == Some(&id);
-            let first = claimants.iter().find(|other| declares(&units[**other]));
-            if claimants.len() > 1 && first == Some(&index) {
+            if claimants.len() > 1 && first == Some(index) {
                 continue;
             }
             let others: Vec<String> = claimants
                 .iter()
                 .filter(|other| **other != index)
                 .map(|other| {
-                    format!("{} ({}:{})", what(&units[*other]), units[*other].origin.path, units[*other].origin.line)
+                    let origin = &units[*other].document.origin;
+                    format!("{} ({}:{})", what(&units[*other]), origin.path, origin.line)
                 })
                 .collect();
             let by = if others.is_empty() {
@@ -42,11 +41,11 @@ pub(super) fn find(units: &mut [Unit], problems: &mut Problems) {
             };
             let message = format!("{} claims {id}, which is claimed {by}. Rename one of them.", what(&units[index]));
             problems.push(units[index].problem(Severity::Error, Code::NameConflict, "", message));
-            units[index].out = true;
+            shape.leave_out(index);
         }
     }
 }
 
 fn what(unit: &Unit) -> String {
-    format!("{} {}", unit.origin.kind, unit.origin.name)
+    format!("{} {}", unit.document.origin.kind, unit.document.origin.name)
 }

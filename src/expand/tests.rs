@@ -1,10 +1,13 @@
 //! Tests of expansion, order and what is left out.
 
+use std::sync::Arc;
+
 use serde_json::{Value, json};
 
 use super::*;
-use crate::declared::Document;
-use crate::plan::Manifest;
+use crate::declared::{Document, Places};
+use crate::plan::{Manifest, Origin, StepId};
+use crate::problem::{Code, Problem};
 
 /// Declares manifests, each in a file of its own.
 fn declare(manifests: &[Value]) -> Declared {
@@ -19,13 +22,9 @@ fn declare(manifests: &[Value]) -> Declared {
             document: 1,
             line: 1,
         };
-        Document {
-            id: Manifest::new(manifest.clone()).id(),
-            origin: Arc::new(origin),
-            manifest: manifest.clone(),
-            places: Places::default(),
-            files: crate::kinds::Files::new(),
-        }
+        let manifest = Manifest::new(manifest.clone());
+        let (places, files) = (Places::default(), crate::kinds::Files::new());
+        Arc::new(Document { id: manifest.id(), origin: Arc::new(origin), manifest, places, files })
     });
     Declared { documents: documents.collect(), ..Declared::default() }
 }
@@ -327,12 +326,13 @@ fn a_declared_object_wins_over_a_child_of_the_same_name() {
 #[test]
 fn of_two_crs_that_claim_the_same_neither_is_applied() {
     let declared = declare(&[memcached("one"), memcached("two"), memcached("three")]);
-    let mut problems = Problems::new();
-    let mut units: Vec<Unit> = declared.documents.iter().map(|of| children::unit(of, &mut problems)).collect();
+    let (mut problems, mut memo) = (Problems::new(), Memo::default());
+    memo.take(&declared.documents);
     // No two kinds of today meet in a name, so the second is given the first one's child.
-    units[1].steps[1].id = units[0].steps[1].id.clone();
-    conflicts::find(&mut units, &mut problems);
-    assert_eq!(units.iter().map(|unit| unit.out).collect::<Vec<_>>(), [true, true, false]);
+    memo.units[1].cells[1].id = memo.units[0].cells[1].id;
+    let mut shape = Shape::of(&memo.units, &memo.ids);
+    conflicts::find(&memo.units, &memo.ids, &mut shape, &mut problems);
+    assert_eq!([0, 1, 2].map(|unit| shape.is_out(unit)), [true, true, false]);
     assert_eq!(
         told(&problems),
         [

@@ -2,17 +2,21 @@
 //!
 //! Pure. Called by `expand`; `declared` has already refused annotations that do not exist.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use serde_json::Value;
 
-use super::Unit;
+use super::Shape;
+use super::ids::{Ids, Number};
+use super::unit::Unit;
 use crate::declared::Problems;
 use crate::plan::{Held, Policy, StepId};
 use crate::problem::{Code, Severity};
 
 const DEPENDS_ON: &str = "windlass.dev/depends-on";
 const POINTER: &str = "/metadata/annotations/windlass.dev~1depends-on";
+/// Farthest spelling, in characters, that is taken for a slip.
+const FAR: usize = 3;
 
 /// The exceptions (design §5.3).
 pub(super) fn policy(manifest: &Value) -> Policy {
@@ -33,53 +37,56 @@ pub(super) fn wishes(manifest: &Value) -> BTreeSet<StepId> {
 
 /// What was wished for, and what that expanded to: a CR is ready once it is applied, so who waits for one means its
 /// children.
-pub(super) fn with_children(wishes: &BTreeSet<StepId>, below: &BTreeMap<&StepId, Vec<&StepId>>) -> BTreeSet<StepId> {
-    let mut all = BTreeSet::new();
-    let mut open: Vec<&StepId> = wishes.iter().collect();
-    while let Some(id) = open.pop() {
-        if all.insert(id.clone()) {
-            open.extend(below.get(id).into_iter().flatten());
+pub(super) fn with_children(wishes: &[Number], below: &HashMap<Number, Vec<Number>>) -> Vec<Number> {
+    let mut all = Vec::new();
+    let mut seen = HashSet::new();
+    let mut open = wishes.to_vec();
+    while let Some(number) = open.pop() {
+        if seen.insert(number) {
+            all.push(number);
+            open.extend(below.get(&number).into_iter().flatten());
         }
     }
     all
 }
 
 /// Leaves out documents that need what is not in the plan, and then those that need these.
-pub(super) fn drop_unmet(units: &mut [Unit], held: &Held, problems: &mut Problems) {
-    let known: BTreeSet<StepId> = units.iter().flat_map(|unit| &unit.steps).map(|step| step.id.clone()).collect();
+pub(super) fn drop_unmet(units: &[Unit], ids: &Ids, held: &Held, shape: &mut Shape, problems: &mut Problems) {
     loop {
-        let live: BTreeSet<&StepId> =
-            units.iter().filter(|unit| !unit.out).flat_map(|unit| &unit.steps).map(|step| &step.id).collect();
         let mut unmet = Vec::new();
-        for (index, unit) in units.iter().enumerate().filter(|(_, unit)| !unit.out) {
-            let needs = unit.wishes.iter().chain(unit.steps.iter().flat_map(|step| &step.needs));
-            let missing: BTreeSet<StepId> = needs.filter(|id| !live.contains(id)).cloned().collect();
-            if !missing.is_empty() {
-                unmet.push((index, missing));
+        for (index, unit) in units.iter().enumerate().filter(|(index, _)| !shape.is_out(*index)) {
+            let needs = || unit.wishes.iter().chain(unit.cells.iter().flat_map(|cell| cell.asked.iter()));
+            if needs().all(|need| shape.is_live(*need)) {
+                continue;
             }
+            let missing: BTreeSet<&StepId> =
+                needs().filter(|need| !shape.is_live(**need)).map(|need| ids.id(*need)).collect();
+            unmet.push((index, missing));
         }
         if unmet.is_empty() {
             return;
         }
         for (index, missing) in unmet {
             for id in missing {
-                let message = message(&id, &known, held);
+                let message = message(id, ids, shape, held);
                 problems.push(units[index].problem(Severity::Error, Code::DependencyMissing, POINTER, message));
             }
-            units[index].out = true;
+            shape.leave_out(index);
         }
+        shape.look(units);
     }
 }
 
-fn message(id: &StepId, known: &BTreeSet<StepId>, held: &Held) -> String {
-    if known.contains(id) || held.owners.contains(id) {
+fn message(id: &StepId, ids: &Ids, shape: &Shape, held: &Held) -> String {
+    if ids.find(id).is_some_and(|number| shape.claims(number) > 0) || held.owners.contains(id) {
         return format!("It depends on {id}, which has a problem of its own and is left out. Solve that one first.");
     }
+    let known = ids.sorted().iter().filter(|number| shape.claims(**number) > 0).map(|number| ids.id(*number));
     let near = known
-        .iter()
+        .filter(|other| other.as_str().len().abs_diff(id.as_str().len()) <= 4 * FAR)
         .map(|other| (strsim::damerau_levenshtein(id.as_str(), other.as_str()), other))
         .min()
-        .filter(|(distance, _)| *distance <= 3);
+        .filter(|(distance, _)| *distance <= FAR);
     let hint = near.map(|(_, other)| format!(" Did you mean {other}?")).unwrap_or_default();
     format!(
         "It depends on {id}, which is not in the plan.{hint} `windlass render` lists the ids of all steps; an object's is \

@@ -28,6 +28,7 @@ pub use state::State;
 pub use step::{Origin, Policy, Step, Want};
 
 use crate::revision::Revision;
+use crate::text::Text;
 
 /// All steps of one revision.
 #[derive(Clone, Debug, PartialEq)]
@@ -52,7 +53,7 @@ pub struct Held {
     pub owners: BTreeSet<StepId>,
     /// Every path of the revision, so that an entry whose path vanished can be told from one that lost a document.
     /// While `paths` is not empty, entries whose path is not among these are kept too (a rename plus a syntax error).
-    pub present: BTreeSet<String>,
+    pub present: Arc<BTreeSet<Text>>,
     /// The revision declares nothing at all: nothing is pruned.
     pub empty: bool,
 }

@@ -110,7 +110,8 @@ impl Folder {
             }
             for (name, file) in &referred.files {
                 let known = |path: &str| snapshot.files.get(path).is_some_and(|known| known.blob == file.blob);
-                let ignored = !snapshot.files.contains_key(&join(target, name)) && !snapshot.files.contains_key(target);
+                let ignored = !snapshot.files.contains_key(join(target, name).as_str())
+                    && !snapshot.files.contains_key(target.as_str());
                 if !ignored && !known(&join(target, name)) && !known(target) {
                     return Err(SourceError::new(
                         reasons::REVISION_GONE,

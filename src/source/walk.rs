@@ -18,6 +18,7 @@ use super::error::{SourceError, reasons};
 use super::paths;
 use crate::problem::{Code, Problem, Severity};
 use crate::revision::{Content, File};
+use crate::text::Text;
 
 /// Name of the files that say what is left out (gitignore syntax).
 const IGNORE_FILE: &str = ".windlassignore";
@@ -86,7 +87,7 @@ pub(crate) fn walk<T: Tree>(
     tree: &T,
     paths: &[String],
     limits: Limits,
-) -> Result<(BTreeMap<String, File>, Vec<Problem>), SourceError> {
+) -> Result<(BTreeMap<Text, File>, Vec<Problem>), SourceError> {
     let mut walker = Walker { tree, limits, files: BTreeMap::new(), problems: Vec::new(), bytes: 0, whole: false };
     for path in paths {
         walker.start(path)?;
@@ -99,7 +100,7 @@ pub(crate) fn walk<T: Tree>(
 struct Walker<'a, T> {
     tree: &'a T,
     limits: Limits,
-    files: BTreeMap<String, File>,
+    files: BTreeMap<Text, File>,
     problems: Vec<Problem>,
     bytes: u64,
     /// Every file is read and none is ignored: a document refers to what is walked.
@@ -271,7 +272,7 @@ impl<T: Tree> Walker<'_, T> {
         if !read {
             // A file that is no document and cannot be named harms nobody.
             if let Ok(blob) = self.tree.name(at, node)? {
-                self.files.insert(path.to_owned(), File { blob, content: Content::NotRead });
+                self.files.insert(path.into(), File { blob: blob.into(), content: Content::NotRead });
             }
             return Ok(());
         }
@@ -288,7 +289,7 @@ impl<T: Tree> Walker<'_, T> {
                         ),
                     ));
                 }
-                self.files.insert(path.to_owned(), File { blob, content: Content::Read(bytes) });
+                self.files.insert(path.into(), File { blob: blob.into(), content: Content::Read(bytes) });
             }
             Read::TooLarge(bytes) => self.problems.push(
                 Problem::error(

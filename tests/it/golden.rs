@@ -27,7 +27,7 @@ fn root() -> &'static Path {
 fn snapshot(files: BTreeMap<String, Vec<u8>>) -> Snapshot {
     let files = files.into_iter().map(|(path, bytes)| {
         let blob = canonical::hash_bytes(&bytes);
-        (path, File { blob, content: Content::Read(Arc::from(bytes)) })
+        (path.into(), File { blob: blob.into(), content: Content::Read(Arc::from(bytes)) })
     });
     let revision = Revision { id: "0123456789abcdef".into(), ..Revision::default() };
     Snapshot { revision, files: files.collect(), ..Snapshot::default() }
@@ -130,7 +130,7 @@ fn write(manifest: &Value, form: Form) -> String {
 fn manifests() -> Vec<Value> {
     let snapshot = example();
     let (declared, _) = declared::read(&snapshot, &Context::default(), &mut Memo::default());
-    declared.documents.iter().map(|document| document.manifest.clone()).collect()
+    declared.documents.iter().map(|document| document.manifest.value()).collect()
 }
 
 proptest! {

@@ -19,6 +19,7 @@ mod demo;
 mod dir_target;
 mod docs;
 mod golden;
+mod incremental;
 mod props;
 mod scalars;
 mod tidy;

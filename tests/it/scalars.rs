@@ -48,13 +48,13 @@ fn kubectl_reads(text: &str) -> Value {
 fn windlass_reads(text: &str) -> (Value, Vec<(u32, u32)>) {
     let mut snapshot = Snapshot::default();
     let content = Content::Read(Arc::from(text.as_bytes()));
-    snapshot.files.insert("scalars.yaml".to_owned(), File { blob: "1".to_owned(), content });
+    snapshot.files.insert("scalars.yaml".into(), File { blob: "1".into(), content });
     let scopes = [(("example.com".to_owned(), "Scalars".to_owned()), true)].into();
     let context = Context { scopes, ..Context::default() };
     let (declared, problems) = declared::read(&snapshot, &context, &mut Memo::default());
     assert!(problems.iter().all(|problem| problem.code == Code::ScalarDiffers), "{problems:#?}");
     let places = problems.iter().map(|problem| (problem.line.unwrap(), problem.column.unwrap())).collect();
-    let mut manifest = declared.documents.into_iter().next().expect("a document").manifest;
+    let mut manifest = declared.documents.into_iter().next().expect("a document").manifest.value();
     manifest["metadata"].as_object_mut().unwrap().remove("namespace");
     (manifest, places)
 }

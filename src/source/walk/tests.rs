@@ -71,7 +71,7 @@ fn small() -> Limits {
 fn seen(tree: &Made, paths: &[&str]) -> (Vec<String>, Vec<String>) {
     let paths: Vec<String> = paths.iter().map(|path| (*path).to_owned()).collect();
     let (files, problems) = walk(tree, &paths::normalize(&paths).unwrap(), Limits::default()).unwrap();
-    (files.into_keys().collect(), problems.iter().map(ToString::to_string).collect())
+    (files.into_keys().map(|path| path.to_string()).collect(), problems.iter().map(ToString::to_string).collect())
 }
 
 #[test]
@@ -85,7 +85,7 @@ fn every_file_is_listed_and_only_documents_are_read() {
         .file("deep/.cache/c.yaml", "x");
     let (files, problems) = walk(&tree, &[String::new()], Limits::default()).unwrap();
     assert!(problems.is_empty(), "{problems:?}");
-    let names: Vec<_> = files.keys().map(String::as_str).collect();
+    let names: Vec<_> = files.keys().map(Text::as_str).collect();
     assert_eq!(names, [".hidden.yaml", "README.md", "a.yaml", "deep/er/b.json"]);
     assert_eq!(files["README.md"].content, Content::NotRead);
     assert_eq!(files["a.yaml"].content, Content::Read(b"x".as_slice().into()));

@@ -102,7 +102,7 @@ impl Followed {
     pub(crate) async fn pass(&self, which: Which<'_>, verify: BTreeSet<StepId>) -> Applied {
         let inventory = self.inventory().await;
         let mut plan = plan(self.steps.clone());
-        plan.held.present = self.steps.iter().map(|step| step.origin.path.to_string()).collect();
+        plan.held.present = std::sync::Arc::new(self.steps.iter().map(|step| step.origin.path.clone()).collect());
         let observed = self.sync.kube.observe(&plan, &inventory, which).await;
         let rules = Rules { prune: true, verify, ..Rules::default() };
         let difference = diff(&plan, &observed, &inventory, &rules, which);

@@ -1,5 +1,6 @@
 //! Whole passes: observe, diff, execute on a real control plane, with every request counted.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -18,7 +19,7 @@ async fn pass(sync: &Sync, steps: &[Step]) -> Applied {
     let fresh = || Inventory::new(sync.options.sync_id.clone(), sync.options.source_url.clone());
     let inventory = stored.unwrap_or_else(fresh);
     let mut plan = plan(steps.to_vec());
-    plan.held.present = steps.iter().map(|step| step.origin.path.to_string()).collect();
+    plan.held.present = Arc::new(steps.iter().map(|step| step.origin.path.clone()).collect());
     let observed = sync.kube.observe(&plan, &inventory, Which::All).await;
     let rules = Rules { prune: true, ..Rules::default() };
     let difference = diff(&plan, &observed, &inventory, &rules, Which::All);

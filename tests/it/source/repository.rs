@@ -113,7 +113,7 @@ pub(super) fn commit(name: &str) -> Option<Reference> {
 pub(super) fn text(snapshot: &Snapshot, path: &str) -> String {
     match &snapshot.files.get(path).unwrap_or_else(|| panic!("no {path} in {:?}", snapshot.files.keys())).content {
         Content::Read(bytes) => String::from_utf8_lossy(bytes).into_owned(),
-        Content::NotRead => panic!("{path} was not read"),
+        Content::NotRead | Content::Known => panic!("{path} was not read"),
     }
 }
 
