@@ -18,7 +18,7 @@ const MAX_DISTANCE: usize = 3;
 /// Whether Windlass writes the annotation itself: taken off a document, so that what was read back with
 /// `kubectl get -o yaml` can be committed.
 pub(super) fn is_own_mark(key: &str) -> bool {
-    key == sync::ORIGIN || key == sync::CONTENT_HASH
+    [sync::ORIGIN, sync::CONTENT_HASH, sync::COMPLETES].contains(&key)
 }
 
 /// Checks one annotation; `None` if there is nothing to say.

@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::guard::{self, reasons};
+use super::hold::held;
 use super::{Change, Diff, Live, Observed, Op, Reason, Refusal, Seen, Which};
 use crate::inventory::{Entry, Inventory};
 use crate::plan::{Plan, Step, StepId};
@@ -133,7 +134,8 @@ fn present(step: &Step, live: &Live, entry: Option<&Entry>, rules: &Rules) -> Op
     if !recorded {
         return Op::Update(Reason::Unrecorded);
     }
-    if live.ours && live.content_hash.as_ref() != Some(&step.hash) {
+    let hold = held(step, live);
+    if live.ours && live.content_hash.as_ref() != Some(hold.as_ref().map_or(&step.hash, |hold| &hold.step.hash)) {
         return Op::Update(Reason::Changed);
     }
     let moved = !live.ours || entry.and_then(|entry| entry.fingerprint.as_ref()) != live.fingerprint.as_ref();
@@ -141,7 +143,7 @@ fn present(step: &Step, live: &Live, entry: Option<&Entry>, rules: &Rules) -> Op
         false if rules.verify.contains(&step.id) && !step.policy.ignore_drift && !rules.report_drift => {
             Op::Update(Reason::Verify)
         }
-        false => Op::Keep,
+        false => hold.map_or(Op::Keep, |hold| refuse(reasons::SCALE_DOWN_HELD, hold.message)),
         true if step.policy.ignore_drift => Op::Keep,
         true if rules.report_drift => refuse(
             reasons::DRIFTED,

@@ -24,6 +24,8 @@ pub mod reasons {
     pub const TERMINATING: &str = "Terminating";
     /// It drifted and `spec.drift.mode` is `Report`.
     pub const DRIFTED: &str = "Drifted";
+    /// Fewer replicas are wanted than there are, and the document does not allow that. The rest is applied.
+    pub const SCALE_DOWN_HELD: &str = "ScaleDownHeld";
     /// The file that declared it has an error.
     pub const HELD_FILE: &str = "HeldFile";
     /// The document that declared it has an error.
@@ -45,6 +47,7 @@ pub mod reasons {
         OTHER_CONTROLLER,
         TERMINATING,
         DRIFTED,
+        SCALE_DOWN_HELD,
         HELD_FILE,
         HELD_DOCUMENT,
         HELD_MOVED,

@@ -5,6 +5,7 @@
 
 pub mod compare;
 pub mod guard;
+pub mod hold;
 pub mod seen;
 
 use std::collections::BTreeMap;

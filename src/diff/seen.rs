@@ -65,6 +65,8 @@ pub struct Live {
     /// Deleting it would take data along that nothing brings back: a StatefulSet whose claims are deleted with it
     /// (`persistentVolumeClaimRetentionPolicy.whenDeleted: Delete`).
     pub takes_data: bool,
+    /// `spec.replicas`, where it was read.
+    pub replicas: Option<i64>,
     /// Whether it is ready, as far as this read can tell.
     pub readiness: Readiness,
     /// Name of the field manager that wrote it last, if that was not us: who moved it, where something moved.

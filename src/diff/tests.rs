@@ -266,3 +266,44 @@ fn what_another_controller_acts_on_is_left_alone_with_all_it_expands_to() {
     }
     assert_eq!(diff.changes()[&id("b")].op, Op::Create);
 }
+
+/// A step of so many replicas that may not become fewer.
+fn scaled(replicas: i64) -> Step {
+    let manifest = serde_json::json!({ "data": { "v": "a" }, "spec": { "replicas": replicas } });
+    let mut step = Step::new(id("a"), Arc::new(Origin::default()), None, Want::Object(manifest));
+    step.policy.hold_scale_down = true;
+    step
+}
+
+fn scale(step: Step, live: Live) -> Op {
+    let inventory = Inventory { entries: [(id("a"), entry("a.yaml"))].into(), ..Inventory::default() };
+    let observed = Observed::from([(id("a"), Seen::Present(live))]);
+    diff(&plan(vec![step]), &observed, &inventory, &rules()).changes()[&id("a")].op.clone()
+}
+
+#[test]
+fn fewer_replicas_are_held_and_all_else_is_as_wanted() {
+    let there = |replicas: i64, hash: String| Live { replicas: Some(replicas), content_hash: Some(hash), ..live() };
+    let hold = hold::held(&scaled(1), &there(3, String::new())).unwrap();
+    assert_eq!(hold.step, scaled(3), "the number that is there, and nothing else");
+    assert!(hold.message.contains("windlass.dev/allow-scale-down: \"true\""), "{}", hold.message);
+
+    // Applied as three, or with three held: nothing but the number differs.
+    assert_eq!(reason(&scale(scaled(1), there(3, scaled(3).hash))), reasons::SCALE_DOWN_HELD);
+    // Scaled by hand, so that what is recorded is the hash of one: three are taken over.
+    assert_eq!(scale(scaled(1), there(3, scaled(1).hash)), Op::Update(Reason::Changed));
+    // More of them, and as many: no different from any change.
+    assert_eq!(scale(scaled(4), there(3, scaled(3).hash)), Op::Update(Reason::Changed));
+    assert_eq!(scale(scaled(3), there(3, scaled(3).hash)), Op::Keep);
+    // Allowed.
+    let mut allowed = scaled(1);
+    allowed.policy.hold_scale_down = false;
+    assert_eq!(scale(allowed, there(3, scaled(3).hash)), Op::Update(Reason::Changed));
+}
+
+#[test]
+fn what_is_held_is_still_corrected_when_it_drifts() {
+    let drifted =
+        Live { replicas: Some(3), content_hash: Some(scaled(3).hash), fingerprint: Some("moved".into()), ..live() };
+    assert_eq!(scale(scaled(1), drifted), Op::Update(Reason::Drifted));
+}

@@ -11,7 +11,7 @@ use super::links::{self, Links};
 use super::unit::{self, Cell, Unit};
 use super::wishes;
 use crate::declared::Document;
-use crate::kinds::{self, Child, Cr, FieldProblem, Kind};
+use crate::kinds::{self, After, Child, Cr, FieldProblem, Kind};
 use crate::plan::canonical::HashKey;
 use crate::plan::{Manifest, Policy, Step, StepId, Want};
 use crate::problem::{Code, Severity};
@@ -25,7 +25,7 @@ pub(super) fn unit(document: &Arc<Document>, ids: &mut Ids, key: Option<&HashKey
     let policy = wishes::policy(&manifest);
     let wishes: Box<[Number]> = wishes::wishes(&manifest).into_iter().map(|id| ids.number(id)).collect();
     let mut expander = Expander { document, policy: &policy, ids, key, cells: Vec::new(), told: Vec::new() };
-    expander.object(document.id.clone(), None, Object::Declared(manifest), Policy::default(), &[], 0);
+    expander.object(document.id.clone(), None, Object::Declared(manifest), Policy::default(), (&[], &[]), 0);
     let Expander { mut cells, told, .. } = expander;
     cells.shrink_to_fit();
     let failed = told.iter().any(|problem| problem.severity == Severity::Error);
@@ -58,7 +58,7 @@ impl Expander<'_> {
         owner: Option<&StepId>,
         object: Object,
         own: Policy,
-        needs: &[StepId],
+        (needs, after): (&[StepId], &[After]),
         depth: usize,
     ) {
         let kind = id.object_parts().and_then(|parts| kinds::find(parts.group, parts.kind));
@@ -78,7 +78,8 @@ impl Expander<'_> {
             let found = (kind.check)(&value);
             self.told.extend(found.into_iter().map(|problem| below(&id, problem)));
         }
-        let links = links::of(&id, &value, self.ids);
+        let mut links = links::of(&id, &value, self.ids);
+        links.come_after(after, self.ids);
         self.push(id.clone(), owner, Want::Object(manifest), own, needs, links);
         if let Some(kind) = kind {
             self.expand(kind, &id, &value, depth);
@@ -107,16 +108,18 @@ impl Expander<'_> {
         }
         let expansion = (kind.expand)(&cr);
         self.told.extend(expansion.problems.into_iter().map(|found| if nested { below(id, found) } else { found }));
-        for Child { want, id: given, needs, policy } in expansion.children {
+        for Child { want, id: given, needs, after, policy } in expansion.children {
             match want {
                 Want::Object(manifest) => {
                     let child = given.unwrap_or_else(|| manifest.id());
-                    self.object(child, Some(id), Object::Made(manifest), policy, &needs, depth + 1);
+                    self.object(child, Some(id), Object::Made(manifest), policy, (&needs, &after), depth + 1);
                 }
                 want => {
                     // Only objects have an id that follows from what they are.
                     if let Some(child) = given {
-                        self.push(child, Some(id), want, policy, &needs, Links::default());
+                        let mut links = Links::default();
+                        links.come_after(&after, self.ids);
+                        self.push(child, Some(id), want, policy, &needs, links);
                     }
                 }
             }

@@ -17,6 +17,8 @@
 //! | a HorizontalPodAutoscaler | what it scales |
 //! | a webhook configuration or APIService | its Service and the workloads behind that (at most 16) |
 //!
+//! Beside these rules stands what a family asks for where the plan holds it.
+//!
 //! None of these rules alone can close a circle: nothing waits for a webhook or an autoscaler, workloads wait for no
 //! workloads, and the rest waits only for what stands above it in the list.
 
@@ -53,7 +55,7 @@ impl<'a> Index<'a> {
         let mut calls = false;
         for cell in shape.live(units) {
             let Some(more) = cell.links.more.as_deref() else { continue };
-            let More { defines, binds, limits, workload: _, selects: _, calls: called } = more;
+            let More { defines, binds, limits, workload: _, selects: _, calls: called, after: _ } = more;
             calls |= !called.is_empty();
             if let Some(kind) = defines {
                 // Of two that define one kind the last in the order of ids is meant, whatever the order of files.
@@ -102,6 +104,7 @@ impl<'a> Index<'a> {
         for service in &more.calls {
             self.behind(*service, ids, needs);
         }
+        needs.extend(more.after.iter().map(|(step, _)| *step).filter(|step| shape.is_live(*step)));
         drop_own(needs, from, cell.id);
     }
 

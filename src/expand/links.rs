@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::ids::{Ids, Number};
 use super::references;
+use crate::kinds::After;
 use crate::plan::StepId;
 
 const RBAC: &str = "rbac.authorization.k8s.io";
@@ -39,6 +40,8 @@ pub(super) struct More {
     pub(super) selects: Vec<u64>,
     /// The Services that a webhook or APIService calls.
     pub(super) calls: Vec<Number>,
+    /// What its family asks for where the plan holds it: the step, and the CR that expands to it.
+    pub(super) after: Vec<(Number, Option<Number>)>,
 }
 
 /// A workload.
@@ -50,6 +53,18 @@ pub(super) struct Workload {
     pub(super) account: Number,
     /// The labels of its pods.
     pub(super) labels: Vec<u64>,
+}
+
+impl Links {
+    /// Adds what a family asks for where the plan holds it.
+    pub(super) fn come_after(&mut self, after: &[After], ids: &mut Ids) {
+        if !after.is_empty() {
+            let numbers = after.iter().map(|after| {
+                (ids.number(after.step.clone()), after.by.as_ref().map(|by| ids.number(by.clone())))
+            });
+            self.more.get_or_insert_default().after = numbers.collect();
+        }
+    }
 }
 
 /// Looks into an object.

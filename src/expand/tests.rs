@@ -369,3 +369,54 @@ fn the_rights_of_a_plan_are_one_rule_a_group() {
         ])
     );
 }
+
+fn engula(kind: &str, name: &str) -> Value {
+    let volume = json!({"spec": {"accessModes": ["ReadWriteOnce"]}});
+    let mut spec = json!({"replicas": 1, "image": {"name": "engula:0.9"}});
+    if kind != "Engine" {
+        spec["volume"] = volume;
+    }
+    object("cluster.engula.io/v1alpha1", kind, "web", name, json!({"spec": spec}))
+}
+
+const KERNEL: &str = "object/apps/StatefulSet/web/c-kernel";
+const KERNEL_SERVICE: &str = "object/core/Service/web/c-kernel";
+const JOURNAL: &str = "object/apps/StatefulSet/web/c-journal";
+
+#[test]
+fn what_is_waited_for_where_it_is_there_is_found_in_any_document() {
+    let (plan, problems) = expand(&declare(&[engula("Kernel", "c-kernel")]));
+    assert_eq!((needs(&plan, KERNEL), problems), (vec![KERNEL_SERVICE.to_owned()], vec![]), "there is no journal here");
+    let (plan, _) = expand(&declare(&[engula("Kernel", "c-kernel"), engula("Journal", "c-journal")]));
+    assert_eq!(needs(&plan, KERNEL), [JOURNAL, KERNEL_SERVICE]);
+}
+
+#[test]
+fn what_would_be_waited_for_is_not_passed_over_because_its_document_is_broken() {
+    // By a problem that is found when it is expanded with the others, and by one found before.
+    let journal = after(engula("Journal", "c-journal"), "object/core/ConfigMap/web/none");
+    let (plan, problems) = expand(&declare(&[engula("Kernel", "c-kernel"), journal]));
+    assert_eq!(ids(&plan), Vec::<&str>::new());
+    assert!(
+        told(&problems)[0].contains(&format!("It depends on {JOURNAL}, which has a problem of its own")),
+        "{problems:?}"
+    );
+    let mut declared = declare(&[engula("Kernel", "c-kernel")]);
+    declared.held.owners.insert(StepId::object("cluster.engula.io", "Journal", Some("web"), "c-journal"));
+    let (plan, problems) = expand(&declared);
+    assert_eq!((plan.steps.len(), problems.len()), (0, 1), "{problems:?}");
+}
+
+#[test]
+fn an_annotation_on_the_document_allows_fewer_replicas_below_it() {
+    let cluster = |manifest: Value| {
+        let (plan, problems) = expand(&declare(&[manifest]));
+        assert_eq!(problems, []);
+        plan.step(&StepId::from_text(JOURNAL)).unwrap().policy.hold_scale_down
+    };
+    let part = json!({"replicas": 1, "image": {"name": "i"}, "volume": {"spec": {"accessModes": ["ReadWriteOnce"]}}});
+    let manifest =
+        object("cluster.engula.io/v1alpha1", "Cluster", "web", "c", json!({"spec": {"name": "c", "journal": part}}));
+    assert!(cluster(manifest.clone()));
+    assert!(!cluster(annotated(manifest, "allow-scale-down", "true")));
+}

@@ -77,6 +77,10 @@ impl Unit {
             if let Some(more) = cell.links.more.as_deref_mut() {
                 more.defines.iter_mut().chain(&mut more.limits).for_each(&mut visit);
                 more.binds.iter_mut().chain(&mut more.calls).for_each(&mut visit);
+                for (step, by) in &mut more.after {
+                    visit(step);
+                    by.iter_mut().for_each(&mut visit);
+                }
                 if let Some(workload) = &mut more.workload {
                     visit(&mut workload.namespace);
                     visit(&mut workload.account);

@@ -12,6 +12,7 @@ use super::unit::Unit;
 use crate::declared::Problems;
 use crate::plan::{Held, Policy, StepId};
 use crate::problem::{Code, Severity};
+use crate::sync::ALLOW_SCALE_DOWN;
 
 const DEPENDS_ON: &str = "windlass.dev/depends-on";
 const POINTER: &str = "/metadata/annotations/windlass.dev~1depends-on";
@@ -25,6 +26,7 @@ pub(super) fn policy(manifest: &Value) -> Policy {
         keep: says("windlass.dev/prune", "disabled"),
         recreate: says("windlass.dev/recreate", "true"),
         ignore_drift: says("windlass.dev/drift", "ignore"),
+        allow_scale_down: says(ALLOW_SCALE_DOWN, "true"),
         ..Policy::default()
     }
 }
@@ -56,12 +58,12 @@ pub(super) fn drop_unmet(units: &[Unit], ids: &Ids, held: &Held, shape: &mut Sha
         let mut unmet = Vec::new();
         for (index, unit) in units.iter().enumerate().filter(|(index, _)| !shape.is_out(*index)) {
             let needs = || unit.wishes.iter().chain(unit.cells.iter().flat_map(|cell| cell.asked.iter()));
-            if needs().all(|need| shape.is_live(*need)) {
+            let broken = broken(unit, ids, held, shape);
+            if broken.is_empty() && needs().all(|need| shape.is_live(*need)) {
                 continue;
             }
-            let missing: BTreeSet<&StepId> =
-                needs().filter(|need| !shape.is_live(**need)).map(|need| ids.id(*need)).collect();
-            unmet.push((index, missing));
+            let missing = needs().filter(|need| !shape.is_live(**need)).map(|need| ids.id(*need));
+            unmet.push((index, missing.chain(broken).collect::<BTreeSet<&StepId>>()));
         }
         if unmet.is_empty() {
             return;
@@ -75,6 +77,16 @@ pub(super) fn drop_unmet(units: &[Unit], ids: &Ids, held: &Held, shape: &mut Sha
         }
         shape.look(units);
     }
+}
+
+/// What is only waited for where it is there is missed only where it should be there and has a problem.
+fn broken<'a>(unit: &Unit, ids: &'a Ids, held: &Held, shape: &Shape) -> Vec<&'a StepId> {
+    let is_broken =
+        |id: Number| !shape.is_live(id) && (shape.claims(id) > 0 || held.owners.contains(ids.id(id)));
+    let more = unit.cells.iter().filter_map(|cell| cell.links.more.as_deref());
+    let missing = more.flat_map(|more| &more.after).filter(|(step, _)| !shape.is_live(*step));
+    let found = missing.filter_map(|(step, by)| [Some(*step), *by].into_iter().flatten().find(|id| is_broken(*id)));
+    found.map(|id| ids.id(id)).collect()
 }
 
 fn message(id: &StepId, ids: &Ids, shape: &Shape, held: &Held) -> String {

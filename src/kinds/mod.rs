@@ -28,6 +28,7 @@ macro_rules! families {
 
 // One folder and one line a family.
 families! {
+    engula,
     goop,
     memcached,
 }
@@ -149,15 +150,26 @@ pub struct Child {
     pub id: Option<StepId>,
     /// What has to be ready first.
     pub needs: Vec<StepId>,
+    /// What has to be ready first if the plan holds it.
+    pub after: Vec<After>,
     /// What the family says of it (`replace`, `once_done`); the document's annotations are added by `expand`.
     pub policy: Policy,
+}
+
+/// Something that has to be ready first where the plan holds it, whichever document it comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct After {
+    /// The step.
+    pub step: StepId,
+    /// The CR that expands to it: as long as that one has an error, it is as if the step were there and not ready.
+    pub by: Option<StepId>,
 }
 
 impl Child {
     /// An object without needs or exceptions.
     #[must_use]
     pub fn object(manifest: Value) -> Self {
-        Self { want: Want::Object(manifest.into()), id: None, needs: Vec::new(), policy: Policy::default() }
+        Self { want: Want::Object(manifest.into()), id: None, needs: Vec::new(), after: Vec::new(), policy: Policy::default() }
     }
 }
 
@@ -170,7 +182,7 @@ pub struct StatusInput<'a> {
     pub generation: Option<i64>,
     /// The status that it has now.
     pub previous: Option<&'a Value>,
-    /// Its children, by id.
+    /// What it expanded to, and what that expanded to, in the order of the plan.
     pub children: &'a [ChildState],
     /// Now, RFC 3339.
     pub now: &'a str,

@@ -125,6 +125,11 @@ pub struct Policy {
     pub recreate: bool,
     /// `drift: ignore`: hand edits stay.
     pub ignore_drift: bool,
+    /// `allow-scale-down: "true"`: fewer replicas are wanted in earnest.
+    pub allow_scale_down: bool,
+    /// Said by the family, not by the user: fewer replicas than there are would take data along, so that the number
+    /// stays (and is told) until the document carries `allow-scale-down`. The rest of the object is applied.
+    pub hold_scale_down: bool,
     /// Said by the family, not by the user: every change is made by deleting (foreground propagation) and creating
     /// again, because the object's kind allows no other way (the pod template of a Job). No update is tried first.
     /// Unlike `recreate`, which allows it only where an update was proved impossible.
@@ -143,6 +148,8 @@ impl Policy {
             keep: self.keep || document.keep,
             recreate: self.recreate || document.recreate,
             ignore_drift: self.ignore_drift || document.ignore_drift,
+            allow_scale_down: self.allow_scale_down || document.allow_scale_down,
+            hold_scale_down: self.hold_scale_down && !document.allow_scale_down,
             ..self
         }
     }

@@ -302,13 +302,16 @@ fn cr_statuses(previous: &Summary, facts: &Facts<'_>, plan: &Plan, steps: &[Step
         plan.steps.iter().filter_map(|step| Some((&step.id, step.owner.as_ref()?))).collect();
     let mut children: BTreeMap<&StepId, Vec<ChildState>> = BTreeMap::new();
     for step in steps {
-        if let Some(owner) = owners.get(&step.id) {
+        // A CR answers for what its own CRs expand to as well. Owners form no circle: each is made before what it owns.
+        let mut above = owners.get(&step.id);
+        while let Some(owner) = above {
             children.entry(owner).or_default().push(ChildState {
                 id: step.id.clone(),
                 state: step.state,
                 reason: step.reason.clone(),
                 message: step.message.clone(),
             });
+            above = owners.get(owner);
         }
     }
     let others: std::collections::BTreeSet<&StepId> =

@@ -31,6 +31,11 @@ pub const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
 pub const CONTENT_HASH: &str = "windlass.dev/content-hash";
 /// Annotation with the declared document an object comes from: `<Kind>.<group>/<ns>/<name>`.
 pub const ORIGIN: &str = "windlass.dev/origin";
+/// Annotation on a document: fewer replicas are wanted in earnest.
+pub const ALLOW_SCALE_DOWN: &str = "windlass.dev/allow-scale-down";
+/// Annotation that a family puts on a DaemonSet whose pods do their work once and then only stand there: it is ready when
+/// at least one pod is wanted and every one has done it.
+pub const COMPLETES: &str = "windlass.dev/completes";
 
 /// The CRDs of our own kinds.
 #[must_use]

@@ -40,6 +40,10 @@ impl<W: World, P: Fn(&StepId, &Outcome) + Send + Sync> Run<'_, W, P> {
     }
 
     fn refused(&mut self, number: usize, refusal: &Refusal, seen: &Seen) {
+        // All but the number of replicas is as wanted: it is told once it is ready.
+        if let (refusals::SCALE_DOWN_HELD, Seen::Present(live)) = (refusal.reason, seen) {
+            return self.readiness(number, live.readiness.clone());
+        }
         let (state, phase) = match (refusal.reason, seen) {
             (_, Seen::Unknown(_)) => (State::Unknown, Phase::Unmet),
             (refusals::TERMINATING, _) => (State::Progressing, Phase::Unmet),

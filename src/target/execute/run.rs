@@ -12,8 +12,10 @@ use tokio::time::Instant;
 
 use super::retry::retrying;
 use super::{Applied, Limits, Outcome, reasons};
-use crate::diff::Diff;
+use crate::diff::guard::reasons as refusals;
+use crate::diff::hold::{Hold, held};
 use crate::diff::seen::Readiness;
+use crate::diff::{Diff, Seen};
 use crate::inventory::Inventory;
 use crate::plan::{Plan, State, Step, StepId, Want};
 use crate::target::{Class, Done, Failure, World};
@@ -162,7 +164,10 @@ impl<'a, W: World, P: Fn(&StepId, &Outcome) + Send + Sync> Run<'a, W, P> {
         let Some(step) = plan.steps.get(number) else { return };
         match readiness {
             Readiness::Ready => {
-                if self.world.finishes(step) {
+                if let Some(hold) = self.held(step) {
+                    let outcome = Outcome::new(State::Refused, refusals::SCALE_DOWN_HELD, hold.message);
+                    self.finish(number, Phase::Met, outcome);
+                } else if self.world.finishes(step) {
                     self.known.record_done(&step.id, &step.hash);
                     self.finish(number, Phase::Met, Outcome::new(State::Ready, reasons::COMPLETED, ""));
                 } else {
@@ -177,6 +182,14 @@ impl<'a, W: World, P: Fn(&StepId, &Outcome) + Send + Sync> Run<'a, W, P> {
             Readiness::Failed(why) => {
                 self.finish(number, Phase::Unmet, Outcome::new(State::Failed, reasons::UNHEALTHY, why));
             }
+        }
+    }
+
+    /// What is held of a step.
+    fn held(&self, step: &Step) -> Option<Hold> {
+        match &self.diff.changes().get(&step.id)?.seen {
+            Seen::Present(live) => held(step, live),
+            _ => None,
         }
     }
 

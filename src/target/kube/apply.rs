@@ -13,6 +13,8 @@ use super::leftovers;
 use super::managed::{self, Paths};
 use super::normalise::normalise;
 use super::wire::{APPLY, Refused};
+use crate::diff::guard::reasons::SCALE_DOWN_HELD;
+use crate::diff::hold::{held, held_at};
 use crate::diff::{Change, Op, Seen};
 use crate::plan::Step;
 use crate::plan::stamp::stamp;
@@ -46,11 +48,13 @@ impl<'a> Work<'a> {
 
 impl Kube {
     pub(super) async fn make_so(&self, step: &Step, change: &Change) -> Result<Done, Failure> {
-        let work = self.prepare(step).await?;
         let live = match &change.seen {
             Seen::Present(live) => Some(live),
             _ => None,
         };
+        let hold = live.and_then(|live| held(step, live));
+        let step = hold.as_ref().map_or(step, |hold| &hold.step);
+        let work = self.prepare(step).await?;
         if live.is_some_and(|live| live.terminating) {
             let object = self.read_whole(&work.resource, work.namespace, work.name).await?;
             if object.pointer("/metadata/deletionTimestamp").is_some() {
@@ -123,7 +127,11 @@ impl Kube {
         match self.send(work, &body).await {
             Ok(got) => self.heal(work, got).await,
             Err(refused) if refused.code == 409 => {
-                self.adopt(work.step, &work.resource, &work.api_version()).await?;
+                let live = self.adopt(work.step, &work.resource, &work.api_version()).await?;
+                let there = live.pointer("/spec/replicas").and_then(Value::as_i64);
+                if let Some(hold) = there.and_then(|there| held_at(work.step, there)) {
+                    return Err(work.failure(Class::Stalled, SCALE_DOWN_HELD, &hold.message));
+                }
                 self.update(work).await
             }
             Err(refused) => Err(self.give_up(work, &refused)),

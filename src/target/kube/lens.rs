@@ -64,6 +64,7 @@ impl Lens {
                 .pointer("/spec/persistentVolumeClaimRetentionPolicy/whenDeleted")
                 .and_then(Value::as_str)
                 == Some("Delete"),
+            replicas: object.pointer("/spec/replicas").and_then(Value::as_i64),
             readiness: self.readiness(resource, object),
             moved_by: record::mover(object, &self.options.manager).map(str::to_owned),
         }

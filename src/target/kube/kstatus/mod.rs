@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::discovery::split;
 use crate::diff::seen::Readiness::{self, Failed, Progressing, Ready};
+use crate::sync::COMPLETES;
 
 /// Built-in kinds whose readiness is in their status; for all other built-in kinds being there is being ready, and
 /// their metadata is enough.
@@ -149,6 +150,16 @@ fn daemon_set(object: &Value) -> Readiness {
     let wanted = number(object, "/status/desiredNumberScheduled", 0);
     let updated = number(object, "/status/updatedNumberScheduled", 0);
     let available = number(object, "/status/numberAvailable", 0);
+    if object.pointer("/metadata/annotations").is_some_and(|all| all.get(COMPLETES).is_some()) {
+        return match wanted {
+            0 => Progressing("no node takes its pods".to_owned()),
+            // A pod of an older revision did another work.
+            _ if available.min(updated) < wanted => {
+                Progressing(format!("{} of {wanted} nodes are done", available.min(updated)))
+            }
+            _ => Ready,
+        };
+    }
     if updated < wanted && text(object, "/spec/updateStrategy/type") != "OnDelete" {
         Progressing(format!("{updated} of {wanted} pods are of the new revision"))
     } else if available < wanted {

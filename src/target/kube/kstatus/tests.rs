@@ -14,6 +14,19 @@ fn conditions(kind: &str, status: &str) -> Value {
     json!({"observedGeneration": 2, "conditions": [{"type": kind, "status": status, "reason": "R", "message": "m"}]})
 }
 
+/// A DaemonSet whose pods do their work once.
+fn done_on(wanted: u32, updated: u32, available: u32) -> Readiness {
+    readiness(&json!({
+        "apiVersion": "apps/v1", "kind": "DaemonSet",
+        "metadata": {"generation": 2, "annotations": {"windlass.dev/completes": "true"}},
+        "spec": {"updateStrategy": {"type": "OnDelete"}},
+        "status": {
+            "observedGeneration": 2, "desiredNumberScheduled": wanted, "updatedNumberScheduled": updated,
+            "numberAvailable": available,
+        },
+    }))
+}
+
 #[test]
 fn each_kind_is_ready_progressing_or_failed() {
     let deployment = |status| of("apps/v1", "Deployment", json!({"replicas": 2}), status);
@@ -67,6 +80,11 @@ fn each_kind_is_ready_progressing_or_failed() {
             ),
             'p',
         ),
+        ("node work without nodes", done_on(0, 0, 0), 'p'),
+        ("node work half done", done_on(2, 2, 1), 'p'),
+        ("node work of an older revision", done_on(2, 1, 2), 'p'),
+        ("node work done", done_on(2, 2, 2), 'r'),
+        ("cron job", of("batch/v1", "CronJob", json!({}), json!({})), 'r'),
         ("job running", of("batch/v1", "Job", json!({}), json!({"active": 1})), 'p'),
         ("job succeeded", of("batch/v1", "Job", json!({}), conditions("Complete", "True")), 'r'),
         ("job failed", of("batch/v1", "Job", json!({}), conditions("Failed", "True")), 'f'),
