@@ -270,7 +270,7 @@ fn what_another_controller_acts_on_is_left_alone_with_all_it_expands_to() {
 /// A step of so many replicas that may not become fewer.
 fn scaled(replicas: i64) -> Step {
     let manifest = serde_json::json!({ "data": { "v": "a" }, "spec": { "replicas": replicas } });
-    let mut step = Step::new(id("a"), Arc::new(Origin::default()), None, Want::Object(manifest));
+    let mut step = Step::new(id("a"), Arc::new(Origin::default()), None, Want::Object(manifest.into()));
     step.policy.hold_scale_down = true;
     step
 }
@@ -278,7 +278,7 @@ fn scaled(replicas: i64) -> Step {
 fn scale(step: Step, live: Live) -> Op {
     let inventory = Inventory { entries: [(id("a"), entry("a.yaml"))].into(), ..Inventory::default() };
     let observed = Observed::from([(id("a"), Seen::Present(live))]);
-    diff(&plan(vec![step]), &observed, &inventory, &rules()).changes()[&id("a")].op.clone()
+    diff(&plan(vec![step]), &observed, &inventory, &rules(), Which::All).changes()[&id("a")].op.clone()
 }
 
 #[test]

@@ -169,7 +169,13 @@ impl Child {
     /// An object without needs or exceptions.
     #[must_use]
     pub fn object(manifest: Value) -> Self {
-        Self { want: Want::Object(manifest.into()), id: None, needs: Vec::new(), after: Vec::new(), policy: Policy::default() }
+        Self {
+            want: Want::Object(manifest.into()),
+            id: None,
+            needs: Vec::new(),
+            after: Vec::new(),
+            policy: Policy::default(),
+        }
     }
 }
 

@@ -18,6 +18,7 @@ mod cli_texts;
 mod demo;
 mod dir_target;
 mod docs;
+mod families;
 mod golden;
 mod incremental;
 mod props;

@@ -1,7 +1,8 @@
 //! Service account and rights of the agent, from the kind registry.
 //!
-//! Pure. Least rights by default: no Secret outside the agent's namespace is read, and no RBAC object and no
-//! Secret but the one with the key for hashes is written.
+//! Pure. Least rights by default: no Secret outside the agent's namespace is read, and no Secret but the one with the key
+//! for hashes is written. Of RBAC objects only those that a family of the registry makes: Kubernetes lets nobody write a
+//! role that grants more than the writer holds.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,7 +14,7 @@ use crate::sync;
 use crate::target::kube::HASH_KEY;
 
 /// Plain objects that repositories hold beside high-level kinds. Secrets, RBAC objects, CRDs and admission webhooks are
-/// left out on purpose: whoever writes them owns the cluster. `--rights cluster-admin`, or a role of one's own bound to
+/// left out on purpose: whoever writes them may well own the cluster. `--rights cluster-admin`, or a role of one's own bound to
 /// the same account, adds them.
 const PLAIN: &[(&str, &[&str])] = &[
     ("", &["configmaps", "namespaces", "persistentvolumeclaims", "serviceaccounts", "services"]),

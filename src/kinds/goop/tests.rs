@@ -1,10 +1,12 @@
 //! Tests of the family.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
+use super::check::check;
 use super::*;
 use crate::kinds::{ChildState, Cr, StatusInput};
-use crate::plan::{State, StepId};
+use crate::plan::{Policy, State, StepId};
+use crate::problem::Code;
 
 fn manifest(spec: Value) -> Value {
     json!({
@@ -87,13 +89,121 @@ fn image_registry_and_command_are_the_users() {
     assert_eq!(at(job, "/spec/backoffLimit"), 0);
 }
 
+fn told(spec: Value) -> Vec<String> {
+    check(&manifest(spec)).iter().map(|problem| format!("{} {}", problem.pointer, problem.code)).collect()
+}
+
+/// The one object of a Goop that is no run of Jobs.
+fn only(spec: Value) -> (Value, Policy) {
+    let manifest = manifest(spec);
+    assert_eq!(check(&manifest), []);
+    let expansion = expand::expand(&Cr::new("test", "default", &manifest));
+    let [child] = expansion.children.try_into().unwrap();
+    (child.want.object().unwrap().value(), child.policy)
+}
+
 #[test]
-fn what_is_not_built_yet_says_so() {
-    let problems = check(&manifest(json!({"mode": "PerNode", "schedule": "0 4 * * *"})));
-    let told: Vec<_> = problems.iter().map(|problem| (problem.pointer.as_str(), problem.code)).collect();
-    assert_eq!(told, [("/spec/mode", Code::NotSupported), ("/spec/schedule", Code::NotSupported)]);
-    assert!(problems[0].message.contains("does not build that yet"), "{}", problems[0].message);
-    assert_eq!(check(&manifest(json!({"mode": "Sometimes"})))[0].code, Code::InvalidValue);
+fn once_on_each_node_is_a_daemon_set_whose_init_container_does_the_work() {
+    let (set, policy) =
+        only(json!({"mode": "PerNode", "command": ["sleep", "11"], "imageRegistry": "k3d:5000", "image": "busybox:1"}));
+    assert!(policy.replace && !policy.once_done, "a change is a new run; one that is gone is made again");
+    assert_eq!((at(&set, "/kind"), at(&set, "/metadata/name")), (&json!("DaemonSet"), &json!("test")));
+    assert_eq!(at(&set, "/metadata/annotations"), &json!({"windlass.dev/completes": "true"}));
+    assert_eq!(at(&set, "/spec/updateStrategy"), &json!({"type": "OnDelete"}));
+    assert_eq!(at(&set, "/spec/selector/matchLabels"), at(&set, "/spec/template/metadata/labels"));
+    let init = at(&set, "/spec/template/spec/initContainers");
+    assert_eq!(init.as_array().unwrap().len(), 1);
+    assert_eq!(at(init, "/0/command"), &json!(["sleep", "11"]));
+    let security = json!({
+        "runAsNonRoot": true, "runAsUser": 1001, "allowPrivilegeEscalation": false, "capabilities": {"drop": ["ALL"]},
+    });
+    assert_eq!(
+        at(&set, "/spec/template/spec/containers"),
+        &json!([{
+            "name": "pause", "image": "k3d:5000/registry.k8s.io/pause:3.10",
+            "resources": {"limits": {"cpu": "50m", "memory": "128Mi"}}, "securityContext": security,
+        }])
+    );
+    assert_eq!((at(init, "/0/image"), at(init, "/0/securityContext")), (&json!("k3d:5000/busybox:1"), &security));
+}
+
+#[test]
+fn a_schedule_is_one_cron_job() {
+    let (cron, policy) = only(json!({"schedule": "30 4 * * 1-5"}));
+    assert!(!policy.replace, "runs that are still to come are changed in place");
+    let job = jobs(&manifest(json!({})))[0]["spec"].clone();
+    assert_eq!(
+        cron,
+        json!({
+            "apiVersion": "batch/v1", "kind": "CronJob", "metadata": {"name": "test", "namespace": "default"},
+            "spec": {
+                "schedule": "30 4 * * 1-5", "concurrencyPolicy": "Forbid", "successfulJobsHistoryLimit": 3,
+                "failedJobsHistoryLimit": 1, "jobTemplate": {"spec": job},
+            },
+        })
+    );
+    let (cron, _) = only(json!({
+        "schedule": "0 4 * * *", "timeZone": "Europe/Berlin", "concurrencyPolicy": "Replace", "job_count": 2,
+        "successfulJobsHistoryLimit": 0, "failedJobsHistoryLimit": 5, "activeDeadlineSeconds": 60,
+    }));
+    assert_eq!(at(&cron, "/spec/timeZone"), "Europe/Berlin");
+    assert_eq!(at(&cron, "/spec/concurrencyPolicy"), "Replace");
+    assert_eq!(
+        (at(&cron, "/spec/successfulJobsHistoryLimit"), at(&cron, "/spec/failedJobsHistoryLimit")),
+        (&json!(0), &json!(5))
+    );
+    let job = at(&cron, "/spec/jobTemplate/spec");
+    assert_eq!((at(job, "/completions"), at(job, "/parallelism")), (&json!(2), &json!(2)));
+    assert_eq!(at(job, "/activeDeadlineSeconds"), 60);
+}
+
+#[test]
+fn a_field_that_would_be_ignored_is_a_problem() {
+    assert_eq!(told(json!({"mode": "Sometimes"})), ["/spec/mode InvalidValue"]);
+    assert_eq!(
+        told(
+            json!({"mode": "PerNode", "job_count": 2, "backoffLimit": 1, "activeDeadlineSeconds": 9, "schedule": "0 4 * * *"})
+        ),
+        [
+            "/spec/job_count InvalidValue",
+            "/spec/backoffLimit InvalidValue",
+            "/spec/activeDeadlineSeconds InvalidValue",
+            "/spec/schedule InvalidValue",
+        ]
+    );
+    assert_eq!(
+        told(json!({"timeZone": "UTC", "concurrencyPolicy": "Allow", "pauseImage": "p"})),
+        ["/spec/pauseImage InvalidValue", "/spec/timeZone InvalidValue", "/spec/concurrencyPolicy InvalidValue"]
+    );
+    assert_eq!(told(json!({"schedule": "0 4 * * *", "pauseImage": "p"})), ["/spec/pauseImage InvalidValue"]);
+}
+
+#[test]
+fn a_schedule_that_never_runs_is_a_problem() {
+    assert_eq!(told(json!({"schedule": "@daily"})), ["/spec/schedule InvalidValue"]);
+    assert_eq!(told(json!({"schedule": "0 4 * * *", "timeZone": "Mars/Olympus"})), ["/spec/timeZone InvalidValue"]);
+    assert_eq!(told(json!({"schedule": "0 4 * * *", "job_count": 0})), ["/spec/job_count InvalidValue"]);
+    let mut long = manifest(json!({"schedule": "0 4 * * *"}));
+    long["metadata"]["name"] = "a".repeat(53).into();
+    assert_eq!(check(&long)[0].code, Code::InvalidName);
+}
+
+#[test]
+fn the_status_speaks_of_nodes_or_of_the_clock() {
+    use State::{Failed, Progressing, Ready, Waiting};
+    for (states, expected) in [
+        (&[Waiting][..], ["True", "False", "False", "False", "False"]),
+        (&[Progressing], ["True", "True", "False", "False", "False"]),
+        (&[Ready], ["True", "True", "True", "False", "True"]),
+        (&[Failed], ["True", "True", "False", "True", "False"]),
+    ] {
+        assert_eq!(row(&status_of(json!({"mode": "PerNode"}), states, None, "t")), expected, "{states:?}");
+    }
+    let status = status_of(json!({"mode": "PerNode"}), &[Progressing], None, "t");
+    assert_eq!(condition(&status, "Ready")["message"], "DaemonSet test: of something.");
+    let status = status_of(json!({"schedule": "0 4 * * *"}), &[Ready], None, "t");
+    assert_eq!(row(&status), ["True", "True", "False", "False", "True"], "ready and never over");
+    assert_eq!(condition(&status, "Ready")["reason"], "Scheduled");
 }
 
 #[test]

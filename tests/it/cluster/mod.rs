@@ -2,9 +2,11 @@
 
 mod agent;
 mod apply;
+mod engula;
 mod faults;
 mod follow;
 mod gitsync;
+mod goop;
 mod install;
 mod kill;
 mod lifecycle;

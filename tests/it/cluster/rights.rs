@@ -5,6 +5,7 @@ use std::io::Write as _;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
+use super::shared::steps_of;
 use crate::support::control_plane::{ControlPlane, own_control_plane};
 use crate::support::git_repo::GitRepo;
 use crate::support::wait::PATIENCE;
@@ -27,7 +28,7 @@ fn apply(plane: &ControlPlane, text: &str) {
 }
 
 #[test]
-fn the_installed_rights_apply_all_but_roles_and_the_printed_rules_are_enough_for_those() {
+fn the_installed_rights_apply_what_the_registry_names_and_the_printed_rules_are_enough_for_the_rest() {
     let plane = own_control_plane();
     let install = Windlass::new().run(&["install", "--rights", "registry"]);
     apply(&plane, &install.stdout);
@@ -38,6 +39,10 @@ fn the_installed_rights_apply_all_but_roles_and_the_printed_rules_are_enough_for
     let windlass = Windlass::on(&plane.write_kubeconfig("account", &server, token.trim(), "windlass-system"));
 
     let repo = GitRepo::copy_of("example-repo");
+    // A kind that neither the registry nor the list of plain objects names.
+    let class = "apiVersion: scheduling.k8s.io/v1\nkind: PriorityClass\nmetadata:\n  name: readers-first\nvalue: 10\n";
+    repo.write("environments/production/priority.yaml", class).commit("a class of pods");
+    let steps = steps_of(&repo);
     let sync = format!(
         "apiVersion: windlass.dev/v1alpha1\nkind: GitSync\nmetadata:\n  name: platform\n  namespace: windlass-system\nspec:\n  \
          retryInterval: 1s\n  source:\n    url: {}\n",
@@ -61,17 +66,17 @@ fn the_installed_rights_apply_all_but_roles_and_the_printed_rules_are_enough_for
         }
     };
 
-    // Everything but the RBAC objects of production, and what waits for them, is there.
+    // Everything else is there.
     let message = ready("TargetUnavailable");
     for part in [
-        "object/rbac.authorization.k8s.io/Role",
+        "object/scheduling.k8s.io/PriorityClass",
         "no right to ",
-        "apiGroups: [\"rbac.authorization.k8s.io\"]",
+        "apiGroups: [\"scheduling.k8s.io\"]",
         "windlass render --rbac",
     ] {
         assert!(message.contains(part), "{part}: {message}");
     }
-    assert_eq!(get("{.status.counts.ready}"), "19", "all but Role, RoleBinding and who waits for them: {message}");
+    assert_eq!(get("{.status.counts.ready}"), (steps - 1).to_string(), "all but the class: {message}");
     plane.kubectl(&[
         "wait",
         "--for=condition=Ready",
@@ -96,7 +101,7 @@ fn the_installed_rights_apply_all_but_roles_and_the_printed_rules_are_enough_for
     assert!(rules.stdout.contains("escalate"), "{rules:#?}");
     apply(&plane, &rules.stdout);
     let message = ready("Synced");
-    assert!(message.contains("all 22 steps are ready"), "{message}\n{}", agent.tail());
+    assert!(message.contains(&format!("all {steps} steps are ready")), "{message}\n{}", agent.tail());
     let may =
         plane.kubectl_command().args(["auth", "can-i", "get", "secrets", "-n", "production", "--as", ACCOUNT]).output();
     assert!(!may.expect("kubectl").status.success(), "the printed rules are no more than it takes");

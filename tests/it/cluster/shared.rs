@@ -106,7 +106,10 @@ impl Follower {
         let selector =
             format!("{}={}", windlass::sync::PART_OF, windlass::sync::part_of("windlass-system", &self.name()));
         let kinds = "namespaces,configmaps,services,serviceaccounts,deployments.apps,jobs.batch,networkpolicies,\
+                     statefulsets.apps,daemonsets.apps,cronjobs.batch,\
                      roles.rbac.authorization.k8s.io,rolebindings.rbac.authorization.k8s.io,\
+                     clusters.cluster.engula.io,journals.cluster.engula.io,storages.cluster.engula.io,\
+                     kernels.cluster.engula.io,engines.cluster.engula.io,backgrounds.cluster.engula.io,\
                      memcacheds.cache.example.com,goops.goop.example.com";
         let columns =
             "-o=jsonpath={range .items[*]}{.apiVersion}|{.kind}|{.metadata.namespace}|{.metadata.name}{\"\\n\"}{end}";
@@ -119,6 +122,13 @@ impl Follower {
             })
             .collect()
     }
+}
+
+/// How many steps a repository comes to.
+pub(crate) fn steps_of(repo: &GitRepo) -> usize {
+    let rendered = Windlass::new().run(&["render", "-o", "json", repo.path().to_str().unwrap()]);
+    let rendered: serde_json::Value = serde_json::from_str(&rendered.stdout).unwrap();
+    rendered["steps"].as_array().unwrap().len()
 }
 
 /// Whether kubectl finds it.

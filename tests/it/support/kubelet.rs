@@ -5,7 +5,8 @@
 //! - `test.windlass.dev/delay: 300` – milliseconds between start and its next state (default 20);
 //! - `test.windlass.dev/hold: "true"` – runs, but is not ready (and does not complete) until the annotation is removed;
 //! - `test.windlass.dev/fail: "true"` – its containers exit with code 1, as they do with `exit 1` or `false` as command;
-//! - an image from a registry `*.invalid/…` cannot be pulled.
+//! - an image from a registry `*.invalid/…` cannot be pulled;
+//! - an init container with `exit 1` or `false` as command fails for ever, and the pod does not get further.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
@@ -117,6 +118,7 @@ fn delay(pod: &Pod) -> Duration {
 #[derive(Clone, Copy, PartialEq)]
 enum Fate {
     CannotPull,
+    CannotBegin,
     Held,
     Exits(i32),
     Runs,
@@ -127,6 +129,9 @@ fn fate(pod: &Pod) -> Fate {
     let images = spec.containers.iter().filter_map(|container| container.image.as_deref());
     if images.into_iter().any(|image| image.split('/').next().is_some_and(|host| host.ends_with(".invalid"))) {
         return Fate::CannotPull;
+    }
+    if spec.init_containers.iter().flatten().any(|container| exit_code(container) != 0) {
+        return Fate::CannotBegin;
     }
     if annotation(pod, "hold").is_some() {
         return Fate::Held;
@@ -171,7 +176,7 @@ fn next(pod: &Pod) -> Next {
     let on_failure = spec.restart_policy.as_deref() == Some("OnFailure");
     // A pod that ends is first seen running, as it would be.
     let (phase, ready, restarts) = match fate {
-        Fate::CannotPull => ("Pending", false, 0),
+        Fate::CannotPull | Fate::CannotBegin => ("Pending", false, 0),
         Fate::Runs => ("Running", true, restarts),
         Fate::Held => ("Running", false, restarts),
         Fate::Exits(_) if phase == "Pending" => ("Running", false, restarts),
@@ -207,6 +212,7 @@ fn status_of(pod: &Pod, phase: &str, ready: bool, restarts: i32, fate: Fate) -> 
         (_, Fate::CannotPull) => {
             json!({ "waiting": { "reason": "ImagePullBackOff", "message": "Back-off pulling image: no such host" } })
         }
+        (_, Fate::CannotBegin) => json!({ "waiting": { "reason": "PodInitializing" } }),
         ("Succeeded" | "Failed", Fate::Exits(code)) => json!({ "terminated": {
             "exitCode": code, "reason": if code == 0 { "Completed" } else { "Error" }, "finishedAt": now, "startedAt": now,
         }}),
@@ -223,11 +229,17 @@ fn status_of(pod: &Pod, phase: &str, ready: bool, restarts: i32, fate: Fate) -> 
     let done = json!({ "terminated": { "exitCode": 0, "reason": "Completed", "finishedAt": now, "startedAt": now } });
     let containers: Vec<Value> =
         spec.containers.iter().map(|each| container(&each.name, each.image.as_deref(), ready, &state)).collect();
+    let begun = fate != Fate::CannotBegin;
+    let init_state = if begun {
+        done
+    } else {
+        json!({ "waiting": { "reason": "CrashLoopBackOff", "message": "back-off restarting failed container" } })
+    };
     let init: Vec<Value> = spec
         .init_containers
         .iter()
         .flatten()
-        .map(|each| container(&each.name, each.image.as_deref(), true, &done))
+        .map(|each| container(&each.name, each.image.as_deref(), begun, &init_state))
         .collect();
     let condition = |kind: &str, holds: bool| {
         let status = if holds { "True" } else { "False" };
@@ -237,7 +249,7 @@ fn status_of(pod: &Pod, phase: &str, ready: bool, restarts: i32, fate: Fate) -> 
     json!({
         "phase": phase, "hostIP": "10.0.0.1", "podIP": ip, "podIPs": [{ "ip": ip }], "startTime": now,
         "conditions": [
-            condition("PodScheduled", true), condition("Initialized", true),
+            condition("PodScheduled", true), condition("Initialized", begun),
             condition("ContainersReady", ready), condition("Ready", ready),
         ],
         "containerStatuses": containers, "initContainerStatuses": init,
