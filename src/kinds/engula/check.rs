@@ -56,13 +56,6 @@ pub(super) fn part(part: Part, manifest: &Value) -> Vec<FieldProblem> {
     };
     problems.extend(name(manifest, 0));
     problems.extend(fields_of(part, "/spec", &spec));
-    for told in Part::TOLD.into_iter().filter(|told| *told == part) {
-        if spec.peers.as_ref().is_some_and(|peers| peers.of(told).is_some()) {
-            let message =
-                format!("`spec.peers.{0}` is the {0} itself. Take it away; `spec.port` is its port.", told.name());
-            problems.push(FieldProblem::error(Code::InvalidValue, format!("/spec/peers/{}", told.name()), message));
-        }
-    }
     problems
 }
 

@@ -226,7 +226,7 @@ fn a_component_by_itself_needs_its_own_image_and_is_not_its_own_peer() {
     assert_eq!(found(json!({"replicas": 1, "volume": claim()})), ["/spec/image MissingField"]);
     assert_eq!(
         found(json!({"replicas": 1, "volume": claim(), "image": {"name": "i"}, "peers": {"kernel": {"port": 1}}})),
-        ["/spec/peers/kernel InvalidValue"]
+        ["/spec/peers/kernel UnknownField"]
     );
 }
 

@@ -255,6 +255,10 @@ pub(super) fn part_crd(part: Part) -> CustomResourceDefinition {
     if let Some(spec) = spec_schema(&mut crd) {
         fit(part, spec);
         spec.required.get_or_insert_default().push("image".to_owned());
+        if let Some(peers) = field(spec, "peers") {
+            // It knows where it is itself.
+            without(peers, part.name());
+        }
         shorten(spec);
     }
     crd

@@ -137,7 +137,7 @@ fn a_component_without_fields_as_the_samples_have_it_is_told_what_it_lacks() {
         let text = format!("apiVersion: cluster.engula.io/v1alpha1\nkind: {kind}\nmetadata:\n  name: sample\nspec:\n");
         let (plan, problems) = plan([("sample.yaml", text.as_bytes())]);
         let told: Vec<String> = problems.iter().map(ToString::to_string).collect();
-        assert_eq!(told, ["sample.yaml:1:1: MissingField: `spec` is required."], "{kind}");
+        assert_eq!(told, ["sample.yaml:5:1: MissingField: `spec` is required."], "{kind}");
         assert_eq!(plan.steps.len(), 0);
     }
 }

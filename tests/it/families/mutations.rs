@@ -98,7 +98,10 @@ fn values(schema: &Value, depth: usize) -> Vec<Value> {
 fn fields(schema: &Value, path: &str, found: &mut Vec<(String, Value)>) {
     for (name, field) in schema["properties"].as_object().into_iter().flatten() {
         let path = format!("{path}/{name}");
-        found.push((path.clone(), field.clone()));
+        // A mapping is as good as its fields.
+        if field["properties"].is_null() {
+            found.push((path.clone(), field.clone()));
+        }
         fields(field, &path, found);
     }
     if schema["items"].is_object() {
