@@ -59,9 +59,9 @@ impl Links {
     /// Adds what a family asks for where the plan holds it.
     pub(super) fn come_after(&mut self, after: &[After], ids: &mut Ids) {
         if !after.is_empty() {
-            let numbers = after.iter().map(|after| {
-                (ids.number(after.step.clone()), after.by.as_ref().map(|by| ids.number(by.clone())))
-            });
+            let numbers = after
+                .iter()
+                .map(|after| (ids.number(after.step.clone()), after.by.as_ref().map(|by| ids.number(by.clone()))));
             self.more.get_or_insert_default().after = numbers.collect();
         }
     }

@@ -81,8 +81,7 @@ pub(super) fn drop_unmet(units: &[Unit], ids: &Ids, held: &Held, shape: &mut Sha
 
 /// What is only waited for where it is there is missed only where it should be there and has a problem.
 fn broken<'a>(unit: &Unit, ids: &'a Ids, held: &Held, shape: &Shape) -> Vec<&'a StepId> {
-    let is_broken =
-        |id: Number| !shape.is_live(id) && (shape.claims(id) > 0 || held.owners.contains(ids.id(id)));
+    let is_broken = |id: Number| !shape.is_live(id) && (shape.claims(id) > 0 || held.owners.contains(ids.id(id)));
     let more = unit.cells.iter().filter_map(|cell| cell.links.more.as_deref());
     let missing = more.flat_map(|more| &more.after).filter(|(step, _)| !shape.is_live(*step));
     let found = missing.filter_map(|(step, by)| [Some(*step), *by].into_iter().flatten().find(|id| is_broken(*id)));

@@ -18,7 +18,7 @@ use windlass::revision::{Content, File, Revision, Snapshot};
 /// A revision of these files.
 fn snapshot<'a>(files: impl IntoIterator<Item = (&'a str, &'a [u8])>) -> Snapshot {
     let files = files.into_iter().map(|(path, bytes)| {
-        (path.to_owned(), File { blob: canonical::hash_bytes(bytes), content: Content::Read(Arc::from(bytes)) })
+        (path.into(), File { blob: canonical::hash_bytes(bytes).into(), content: Content::Read(Arc::from(bytes)) })
     });
     let revision = Revision { id: "0123456789abcdef".into(), ..Revision::default() };
     Snapshot { revision, files: files.collect::<BTreeMap<_, _>>(), ..Snapshot::default() }
