@@ -96,18 +96,13 @@ fn fields_of(part: Part, at: &str, spec: &PartSpec) -> Vec<FieldProblem> {
                  that exists."
             ),
         )),
-        (None, Some(source)) => {
-            if spec.replicas > 1 && source.read_only != Some(true) {
-                problems.push(FieldProblem {
-                    severity: Severity::Warning,
-                    code: Code::InvalidValue,
-                    pointer: format!("{at}/source"),
-                    message: format!(
-                        "All {} nodes of `{what}` write to the same claim {}. Use `volume.spec`, which makes one for each.",
-                        spec.replicas, source.claim_name
-                    ),
-                });
-            }
+        (None, Some(source)) if spec.replicas > 1 && source.read_only != Some(true) => {
+            let message = format!(
+                "All {} nodes of `{what}` write to the same claim {}. Use `volume.spec`, which makes one for each.",
+                spec.replicas, source.claim_name
+            );
+            let problem = FieldProblem::error(Code::InvalidValue, format!("{at}/source"), message);
+            problems.push(FieldProblem { severity: Severity::Warning, ..problem });
         }
         _ => {}
     }
