@@ -1,8 +1,8 @@
 //! The inventory in the cluster: ConfigMaps `windlass-inventory-<name>-<n>` in the GitSync's namespace (design §4.5).
 //!
-//! IO. Every write carries the resourceVersion that was read; on a conflict the inventory is read again and united with
-//! what was to be written, so that two agents never lose each other's entries. An inventory of another sync or source is
-//! refused, never overwritten. Called through `World`.
+//! IO. Every write and every delete carries the resourceVersion that was read. What is written is what the caller has,
+//! united with every entry that the caller was never told of: two agents by accident never lose each other's. An
+//! inventory of another sync or source is refused, never overwritten. Called through `World`.
 
 use std::collections::BTreeSet;
 
@@ -13,6 +13,7 @@ use super::answers::{Doing, classify};
 use super::discovery::Resource;
 use super::wire::{JSON, MERGE_PATCH, Refused};
 use crate::inventory::{Inventory, codec};
+use crate::plan::StepId;
 use crate::plan::stamp::MANAGER;
 use crate::sync::{DEFAULT_NAMESPACE, MANAGED_BY};
 use crate::target::{Class, Failure};
@@ -34,7 +35,10 @@ pub(super) struct Stored {
     /// Read at least once.
     loaded: bool,
     shards: Vec<Shard>,
+    /// What the shards hold.
     inventory: Option<Inventory>,
+    /// Ids that the caller knows of: an entry is taken out only if it is among them.
+    told: BTreeSet<StepId>,
 }
 
 struct Shard {
@@ -53,37 +57,38 @@ impl Kube {
     pub(super) async fn load(&self) -> Result<Option<Inventory>, Failure> {
         let mut stored = self.stored.lock().await;
         *stored = self.read_shards().await?;
+        stored.told = stored.inventory.iter().flat_map(|inventory| inventory.entries.keys().cloned()).collect();
         Ok(stored.inventory.clone())
     }
 
     pub(super) async fn store(&self, inventory: &Inventory) -> Result<(), Failure> {
         let mut stored = self.stored.lock().await;
-        if !stored.loaded {
-            *stored = self.read_shards().await?;
-        }
-        let mut wanted = inventory.clone();
         for _ in 0..ATTEMPTS {
+            if !stored.loaded {
+                let told = std::mem::take(&mut stored.told);
+                *stored = self.read_shards().await?;
+                stored.told = told;
+            }
+            let wanted = unite(inventory, &stored.told, stored.inventory.as_ref());
             if stored.inventory.is_none() && wanted.entries.is_empty() {
                 return Ok(());
             }
             match self.write_shards(&mut stored, &wanted).await {
                 Ok(()) => {
                     stored.inventory = Some(wanted);
+                    stored.told = inventory.entries.keys().cloned().collect();
                     return Ok(());
                 }
-                Err(Stop::Failure(failure)) => {
+                Err(stop) => {
                     // What was written and what not is not known: read again before the next write.
                     stored.loaded = false;
-                    return Err(failure);
-                }
-                Err(Stop::Conflict) => {
-                    let known = stored.inventory.take().unwrap_or_default();
-                    *stored = self.read_shards().await?;
-                    wanted = unite(&wanted, &known, stored.inventory.as_ref());
+                    stored.told.extend(inventory.entries.keys().cloned());
+                    if let Stop::Failure(failure) = stop {
+                        return Err(failure);
+                    }
                 }
             }
         }
-        stored.loaded = false;
         let message = format!(
             "storing the inventory of sync {}: another agent writes it all the time; is this sync \
              run twice?",
@@ -99,8 +104,9 @@ impl Kube {
     pub async fn release_inventory(&self) -> Result<(), Failure> {
         let mut stored = self.stored.lock().await;
         *stored = self.read_shards().await?;
-        for number in (0..stored.shards.len()).rev() {
-            self.delete_shard(number).await?;
+        while let Some(last) = stored.shards.last() {
+            self.delete_shard(stored.shards.len() - 1, &last.version).await.map_err(|stop| self.in_between(stop))?;
+            stored.shards.pop();
         }
         *stored = Stored::default();
         Ok(())
@@ -135,17 +141,8 @@ impl Kube {
             let damaged = |cause| codec::DecodeError::Damaged { shard: found.number, cause };
             let text = codec::restamp(&found.shard.text, &self.options.source_url)
                 .map_err(|cause| self.damaged(&damaged(cause)))?;
-            match self.put_shard(found.number, &text, Some(&found.shard.version)).await {
-                Ok(_) => {}
-                Err(Stop::Failure(failure)) => return Err(failure),
-                Err(Stop::Conflict) => {
-                    let message = format!(
-                        "the inventory of sync {} was written by somebody else in between; try again",
-                        self.options.name
-                    );
-                    return Err(Failure::new(Class::Retry, "InventoryConflict", message));
-                }
-            }
+            let put = self.put_shard(found.number, &text, Some(&found.shard.version)).await;
+            put.map_err(|stop| self.in_between(stop))?;
         }
         *self.stored.lock().await = Stored::default();
         Ok(())
@@ -162,7 +159,7 @@ impl Kube {
         {
             return Err(self.mismatch(&self.shard_name(0), &inventory.source));
         }
-        Ok(Stored { loaded: true, shards, inventory })
+        Ok(Stored { loaded: true, shards, inventory, told: BTreeSet::new() })
     }
 
     fn unpack(&self, found: Vec<Found>) -> Result<(Vec<Shard>, Option<Inventory>), Failure> {
@@ -232,8 +229,8 @@ impl Kube {
         }
         // Highest first was written.
         stored.shards.extend(created.into_iter().rev());
-        while stored.shards.len() > texts.len() {
-            self.delete_shard(stored.shards.len() - 1).await.map_err(Stop::Failure)?;
+        while let Some(last) = stored.shards.last().filter(|_| stored.shards.len() > texts.len()) {
+            self.delete_shard(stored.shards.len() - 1, &last.version).await?;
             stored.shards.pop();
         }
         Ok(())
@@ -297,17 +294,32 @@ impl Kube {
         Err(Stop::Failure(self.mismatch(name, &format!("sync {}", label.unwrap_or("unknown")))))
     }
 
-    async fn delete_shard(&self, number: usize) -> Result<(), Failure> {
+    /// Deletes a shard as it was read: one that somebody wrote since holds entries that nobody else knows.
+    async fn delete_shard(&self, number: usize, version: &str) -> Result<(), Stop> {
         let path = config_maps().object(Some(&self.options.namespace), &self.shard_name(number));
-        let released = self.wire.patch(&path, MERGE_PATCH, &json!({ "metadata": { "finalizers": null } })).await;
-        let deleted = match released {
-            Ok(_) => self.wire.delete(&path, &json!({})).await,
+        let release = json!({ "metadata": { "finalizers": null, "resourceVersion": version } });
+        let deleted = match self.wire.patch(&path, MERGE_PATCH, &release).await {
+            Ok(released) => self.wire.delete(&path, &super::apply::delete_options(&released, false)).await,
             Err(refused) => Err(refused),
         };
         match deleted {
             Ok(_) => Ok(()),
             Err(refused) if refused.is_not_found() => Ok(()),
-            Err(refused) => Err(self.stop("delete", &refused)),
+            Err(refused) if refused.code == 409 => Err(Stop::Conflict),
+            Err(refused) => Err(Stop::Failure(self.stop("delete", &refused))),
+        }
+    }
+
+    fn in_between(&self, stop: Stop) -> Failure {
+        match stop {
+            Stop::Failure(failure) => failure,
+            Stop::Conflict => {
+                let message = format!(
+                    "the inventory of sync {} was written by somebody else in between; try again",
+                    self.options.name
+                );
+                Failure::new(Class::Retry, "InventoryConflict", message)
+            }
         }
     }
 
@@ -368,15 +380,15 @@ fn config_maps() -> Resource {
     }
 }
 
-/// What is to be stored after a conflict: ours, with every entry that the other agent added since we last read.
-fn unite(ours: &Inventory, known: &Inventory, theirs: Option<&Inventory>) -> Inventory {
+/// What is to be stored: ours, with every entry of the store that we were never told of. What we were told of and do not
+/// have any more, we took out on purpose.
+fn unite(ours: &Inventory, told: &BTreeSet<StepId>, stored: Option<&Inventory>) -> Inventory {
     let mut united = ours.clone();
-    for (id, entry) in theirs.into_iter().flat_map(|theirs| &theirs.entries) {
+    for (id, entry) in stored.into_iter().flat_map(|stored| &stored.entries) {
         match united.entries.get_mut(id) {
             Some(own) if own.uid.is_none() => own.uid.clone_from(&entry.uid),
             Some(_) => {}
-            // We have just removed it on purpose, or they have just added it.
-            None if known.entries.contains_key(id) => {}
+            None if told.contains(id) => {}
             None => _ = united.entries.insert(id.clone(), entry.clone()),
         }
     }
@@ -387,7 +399,6 @@ fn unite(ours: &Inventory, known: &Inventory, theirs: Option<&Inventory>) -> Inv
 mod tests {
     use super::*;
     use crate::inventory::Entry;
-    use crate::plan::StepId;
 
     fn inventory(ids: &[(&str, Option<&str>)]) -> Inventory {
         let mut inventory = Inventory::new("s", "u");
@@ -399,14 +410,14 @@ mod tests {
     }
 
     #[test]
-    fn after_a_conflict_nobodys_entries_are_lost_and_removed_ones_stay_removed() {
-        let known = inventory(&[("a", Some("1")), ("gone", Some("2"))]);
+    fn nobodys_entries_are_lost_and_removed_ones_stay_removed() {
+        let told = ["a", "gone"].map(StepId::from_text).into();
         let ours = inventory(&[("a", Some("1")), ("mine", None)]);
-        let theirs = inventory(&[("a", Some("1")), ("gone", Some("2")), ("theirs", Some("3")), ("mine", Some("4"))]);
+        let stored = inventory(&[("a", Some("1")), ("gone", Some("2")), ("theirs", Some("3")), ("mine", Some("4"))]);
         assert_eq!(
-            unite(&ours, &known, Some(&theirs)),
+            unite(&ours, &told, Some(&stored)),
             inventory(&[("a", Some("1")), ("mine", Some("4")), ("theirs", Some("3"))])
         );
-        assert_eq!(unite(&ours, &known, None), ours);
+        assert_eq!(unite(&ours, &told, None), ours);
     }
 }

@@ -63,6 +63,57 @@ async fn two_agents_that_store_for_the_first_time_at_once_lose_nothing() {
     sync.kube.release_inventory().await.unwrap();
 }
 
+/// Both go on for many passes: each adds entries, and takes out only what it knows of.
+#[tokio::test]
+async fn two_agents_that_go_on_writing_never_take_out_what_they_were_not_told_of() {
+    const ROUNDS: usize = 12;
+    let sync = Sync::new().await;
+    let write = async |kube: &Kube, who: &str| {
+        let mut own = kube.load_inventory().await.unwrap().unwrap_or_else(|| inventory(&sync.options, []));
+        for round in 0..ROUNDS {
+            own.entries.insert(id(&format!("{who}-{round}")), Entry { uid: Some(who.into()), ..Entry::default() });
+            own.entries.insert(id(&format!("{who}-for-a-while")), Entry::default());
+            kube.store_inventory(&own).await.unwrap();
+            own.entries.remove(&id(&format!("{who}-for-a-while")));
+            kube.store_inventory(&own).await.unwrap();
+        }
+    };
+    let other = second(&sync);
+    tokio::join!(write(&sync.kube, "one"), write(&other, "two"));
+    let all = second(&sync).load_inventory().await.unwrap().unwrap();
+    let expected: std::collections::BTreeSet<StepId> =
+        ["one", "two"].iter().flat_map(|who| (0..ROUNDS).map(move |round| id(&format!("{who}-{round}")))).collect();
+    assert_eq!(all.entries.keys().cloned().collect::<std::collections::BTreeSet<_>>(), expected);
+    sync.kube.release_inventory().await.unwrap();
+}
+
+/// One agent's inventory shrinks to fewer shards while another, by accident, has just put an entry into a shard that goes.
+#[tokio::test]
+async fn a_shard_that_goes_takes_no_entry_of_another_agent_along() {
+    let sync = Sync::new().await;
+    let many = |count: u32| {
+        let entry = |number: u32| {
+            let hash = windlass::plan::canonical::hash_bytes(&number.to_be_bytes());
+            (id(&format!("n{number}")), Entry { uid: Some(hash), ..Entry::default() })
+        };
+        Inventory { entries: (0..count).map(entry).collect(), ..inventory(&sync.options, []) }
+    };
+    sync.kube.store_inventory(&many(16_000)).await.unwrap();
+    let shards = sync.get(&format!("/api/v1/namespaces/{}/configmaps", &*sync.namespace)).await;
+    let shards = shards["items"].as_array().unwrap().iter().filter(|map| map["data"].get("shard").is_some()).count();
+    assert!(shards > 1, "one shard");
+    let other = second(&sync);
+    let mut theirs = other.load_inventory().await.unwrap().unwrap();
+    let foreign: Vec<StepId> = (0..20).map(|number| id(&format!("theirs-{number}"))).collect();
+    theirs.entries.extend(foreign.iter().map(|id| (id.clone(), Entry::default())));
+    other.store_inventory(&theirs).await.unwrap();
+    sync.kube.store_inventory(&many(10)).await.unwrap();
+    let all = second(&sync).load_inventory().await.unwrap().unwrap();
+    assert!(foreign.iter().all(|id| all.entries.contains_key(id)), "{:?}", all.entries.keys());
+    assert_eq!(all.entries.len(), 30);
+    sync.kube.release_inventory().await.unwrap();
+}
+
 #[tokio::test]
 async fn configmap_limit() {
     let sync = Sync::new().await;
