@@ -6,6 +6,7 @@
 pub mod compare;
 pub mod guard;
 pub mod hold;
+pub mod render;
 pub mod seen;
 
 use std::collections::BTreeMap;

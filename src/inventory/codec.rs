@@ -128,6 +128,24 @@ pub fn decode(shards: &[String]) -> Result<Inventory, DecodeError> {
     }
 }
 
+/// What can still be read of shards of which some are damaged, missing or of another form; empty if nothing can. For a
+/// repair alone: what it lacks is not known.
+#[must_use]
+pub fn salvage(shards: &[String]) -> Inventory {
+    let mut whole = Inventory::default();
+    for shard in shards.iter().filter_map(|text| unpack(text).ok()).filter(|shard| shard.v == 1) {
+        whole.sync = shard.inventory.sync;
+        whole.source = shard.inventory.source;
+        for (id, entry) in shard.inventory.entries {
+            let kept = whole.entries.entry(id).or_insert_with(|| entry.clone());
+            if kept.uid.is_none() && entry.uid.is_some() {
+                *kept = entry;
+            }
+        }
+    }
+    whole
+}
+
 /// The same shard, recorded for another source.
 ///
 /// # Errors

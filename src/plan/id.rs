@@ -26,6 +26,16 @@ impl StepId {
         Self(format!("probe/{namespace}/{cr}/{usage}").into())
     }
 
+    /// The id of the document that an annotation `windlass.dev/origin` names: `<Kind>.<group|core>/<ns|->/<name>`.
+    #[must_use]
+    pub fn from_origin(origin: &str) -> Option<Self> {
+        let mut parts = origin.splitn(3, '/');
+        let (kind, namespace, name) = (parts.next()?, parts.next()?, parts.next()?);
+        let (kind, group) = kind.split_once('.')?;
+        let group = if group == "core" { "" } else { group };
+        Some(Self::object(group, kind, Some(namespace).filter(|namespace| *namespace != "-"), name))
+    }
+
     /// Takes a string as it stands, as in an annotation or a stored inventory.
     #[must_use]
     pub fn from_text(text: impl Into<Text>) -> Self {

@@ -41,6 +41,15 @@ impl<'a> Work<'a> {
         self.resource.api_version()
     }
 
+    /// The body with a resourceVersion that no object ever has.
+    pub(super) fn create_only(&self) -> Value {
+        let mut body = self.body.clone();
+        if let Some(metadata) = body.get_mut("metadata").and_then(Value::as_object_mut) {
+            metadata.insert("resourceVersion".to_owned(), "1".into());
+        }
+        body
+    }
+
     fn failure(&self, class: Class, reason: &'static str, what: &str) -> Failure {
         Failure::new(class, reason, format!("{}: {what}", self.doing()))
     }
@@ -78,7 +87,7 @@ impl Kube {
         Ok(Done { uid: shown.uid, fingerprint: shown.fingerprint, readiness: shown.readiness, wrote })
     }
 
-    async fn prepare<'a>(&self, step: &'a Step) -> Result<Work<'a>, Failure> {
+    pub(super) async fn prepare<'a>(&self, step: &'a Step) -> Result<Work<'a>, Failure> {
         let (Some(stamped), Some(parts)) = (stamp(step, &self.options.part_of), step.id.object_parts()) else {
             let message = format!("applying {}: it is not a Kubernetes object", step.id);
             return Err(Failure::new(Class::Bug, "NotAnObject", message));
@@ -120,10 +129,7 @@ impl Kube {
 
     /// The first apply is create-only: a resourceVersion that no object ever has turns an existing one into a 409.
     async fn create(&self, work: &Work<'_>) -> Result<Value, Failure> {
-        let mut body = work.body.clone();
-        if let Some(metadata) = body.get_mut("metadata").and_then(Value::as_object_mut) {
-            metadata.insert("resourceVersion".to_owned(), "1".into());
-        }
+        let body = work.create_only();
         match self.send(work, &body).await {
             Ok(got) => self.heal(work, got).await,
             Err(refused) if refused.code == 409 => {
@@ -230,7 +236,7 @@ impl Kube {
     }
 
     /// Whether the manifest is valid by itself: a dry-run under another name succeeds.
-    async fn is_transition_rule(&self, work: &Work<'_>) -> bool {
+    pub(super) async fn is_transition_rule(&self, work: &Work<'_>) -> bool {
         let mut stem = work.name.to_owned();
         stem.truncate(50);
         let name = format!("{}-windlass-check", stem.trim_end_matches(['-', '.']));
@@ -246,7 +252,7 @@ impl Kube {
         self.wire.patch(&path, APPLY, &body).await.is_ok()
     }
 
-    fn may_recreate(&self, work: &Work<'_>) -> bool {
+    pub(super) fn may_recreate(&self, work: &Work<'_>) -> bool {
         let policy = &work.step.policy;
         if is_precious(&work.resource) {
             return policy.recreate && work.step.owner.is_none();
@@ -264,11 +270,18 @@ impl Kube {
     }
 
     async fn create_again(&self, work: &Work<'_>) -> Result<Value, Failure> {
-        let mut body = work.body.clone();
-        if let Some(metadata) = body.get_mut("metadata").and_then(Value::as_object_mut) {
-            metadata.insert("resourceVersion".to_owned(), "1".into());
-        }
+        let body = work.create_only();
         self.send(work, &body).await.map_err(|refused| self.give_up(work, &refused))
+    }
+
+    /// Asks what an apply would come to; nothing is written.
+    pub(super) async fn rehearse(&self, work: &Work<'_>, body: &Value) -> Result<Value, Refused> {
+        let path = format!(
+            "{}?fieldManager={}&force=true&dryRun=All",
+            work.resource.object(work.namespace, work.name),
+            self.options.manager
+        );
+        self.wire.patch(&path, APPLY, body).await
     }
 
     async fn send(&self, work: &Work<'_>, body: &Value) -> Result<Value, Refused> {

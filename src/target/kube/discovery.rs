@@ -77,6 +77,28 @@ pub(super) struct Discovery {
     fresh: RwLock<Option<Instant>>,
 }
 
+/// Short names of built-in kinds, as kubectl takes them.
+const SHORT: &[(&str, &str)] = &[
+    ("cj", "cronjobs"),
+    ("cm", "configmaps"),
+    ("crd", "customresourcedefinitions"),
+    ("deploy", "deployments"),
+    ("ds", "daemonsets"),
+    ("ep", "endpoints"),
+    ("hpa", "horizontalpodautoscalers"),
+    ("ing", "ingresses"),
+    ("netpol", "networkpolicies"),
+    ("ns", "namespaces"),
+    ("pdb", "poddisruptionbudgets"),
+    ("po", "pods"),
+    ("pv", "persistentvolumes"),
+    ("pvc", "persistentvolumeclaims"),
+    ("rs", "replicasets"),
+    ("sa", "serviceaccounts"),
+    ("sts", "statefulsets"),
+    ("svc", "services"),
+];
+
 /// How long a kind may lag behind its CRD.
 const LAG: Duration = Duration::from_secs(5);
 
@@ -132,6 +154,24 @@ impl Discovery {
             }
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
+    }
+
+    /// The kinds that a person may mean: by kind, plural or usual short name, with `.GROUP` or without.
+    pub(super) async fn meant(&self, text: &str) -> Result<Vec<Resource>, Refused> {
+        let (name, group) = text.split_once('.').map_or((text, None), |(name, group)| (name, Some(group)));
+        let name = name.to_lowercase();
+        let name = SHORT.iter().find(|(short, _)| *short == name).map_or(name.as_str(), |(_, plural)| plural);
+        let mut all = self.all().await?;
+        all.retain(|it| {
+            (it.kind.to_lowercase() == name || it.plural == name) && group.is_none_or(|group| it.group == group)
+        });
+        Ok(all)
+    }
+
+    /// Every kind, each in the version that the server prefers.
+    pub(super) async fn all(&self) -> Result<Vec<Resource>, Refused> {
+        let catalog = self.refresh().await?;
+        Ok(catalog.kinds.values().filter_map(|served| served.first().cloned()).collect())
     }
 
     async fn refresh(&self) -> Result<Arc<Catalog>, Refused> {

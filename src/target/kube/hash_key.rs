@@ -41,6 +41,12 @@ impl Kube {
         Ok(key)
     }
 
+    /// The key as it is stored; none if there is none, or none that may be read. Makes nothing.
+    pub(super) async fn key_as_stored(&self) -> Option<HashKey> {
+        let path = secrets().object(Some(&self.options.namespace), NAME);
+        read(&self.wire.get(&path, JSON).await.ok()?)
+    }
+
     async fn stored_key(&self) -> Result<HashKey, Failure> {
         let resource = secrets();
         let namespace = self.options.namespace.as_str();

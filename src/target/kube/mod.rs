@@ -8,6 +8,7 @@
 //! discovery ─ kinds                       normalise, leftovers, managed, kstatus, lens ─ pure
 //! observe → apply, remove, settle         store ─ the inventory        crds, status, hash_key ─ what is written beside
 //! mirror ─ one watch a kind: what observe and settle read, and what rings
+//! reader ─ looks and rehearses only (project ─ pure)                   owned ─ what carries our mark, for repair
 //! ```
 
 mod adopt;
@@ -24,6 +25,9 @@ mod managed;
 mod mirror;
 mod normalise;
 mod observe;
+mod owned;
+mod project;
+mod reader;
 mod remove;
 mod settle;
 mod status;
@@ -40,6 +44,8 @@ use tokio_util::task::AbortOnDropHandle;
 
 pub use crds::{CrdState, ensure_crds};
 pub use discovery::Scopes;
+pub use owned::{Labelled, Repaired};
+pub use reader::{Reader, Traced};
 pub(crate) use hash_key::{LABEL as HASH_KEY_LABEL, NAME as HASH_KEY};
 pub use mirror::{Note, Notes, Timing};
 pub use status::{EventNote, ObjectName, Reports, Severity};
@@ -127,7 +133,10 @@ impl Kube {
     /// Over a client; asks nothing yet.
     #[must_use]
     pub fn new(client: kube::Client, options: Options) -> Self {
-        let wire = Wire::new(client);
+        Self::over(Wire::new(client), options)
+    }
+
+    fn over(wire: Wire, options: Options) -> Self {
         let options = Arc::new(options);
         let discovery = Arc::new(Discovery::new(wire.clone()));
         let lens = Arc::new(Lens::new(Arc::clone(&options)));

@@ -87,12 +87,20 @@ pub(super) type Answer = Result<Value, Refused>;
 #[derive(Clone)]
 pub(super) struct Wire {
     client: kube::Client,
+    /// Nothing is sent that could change anything.
+    only_reads: bool,
 }
 
 impl Wire {
     /// Over a client.
     pub(super) fn new(client: kube::Client) -> Self {
-        Self { client }
+        Self { client, only_reads: false }
+    }
+
+    /// Over a client, for whoever only looks: reads, and applies that the server only rehearses (`dryRun=All`). Anything
+    /// else is refused before it is sent.
+    pub(super) fn for_reading(client: kube::Client) -> Self {
+        Self { client, only_reads: true }
     }
 
     /// Reads a path. A server that is busy, starting or cut off for a moment is asked again.
@@ -173,6 +181,10 @@ impl Wire {
         accept: &'static str,
         body: Option<(&'static str, &Value)>,
     ) -> Result<Response<Body>, Refused> {
+        let rehearsed = path.split(['?', '&']).any(|part| part == "dryRun=All");
+        if self.only_reads && method != Method::GET && !rehearsed {
+            return Err(Refused::unsent("this command only reads; nothing was sent".to_owned()));
+        }
         let mut request = Request::builder().method(method).uri(path).header(ACCEPT, accept);
         let body = match body {
             Some((kind, value)) => {

@@ -235,6 +235,20 @@ pub(super) fn locate(live: &Value, field: &str) -> Option<Vec<String>> {
     Some(path)
 }
 
+/// Whether a key of a list (`k:{…}` or `v:…`) names this item.
+#[must_use]
+pub(super) fn names_item(key: &str, item: &Value) -> bool {
+    let value = key.strip_prefix("v:").and_then(|text| serde_json::from_str::<Value>(text).ok());
+    names(key, item) || value.as_ref() == Some(item)
+}
+
+/// Everybody who holds fields of an object: (manager, operation, subresource, time), as the server lists them.
+pub(super) fn managers(object: &Value) -> Vec<(String, String, String, String)> {
+    let all = object.pointer("/metadata/managedFields").and_then(Value::as_array).into_iter().flatten();
+    let owned = |entry, key| text(entry, key).to_owned();
+    all.map(|it| (owned(it, "manager"), owned(it, "operation"), owned(it, "subresource"), owned(it, "time"))).collect()
+}
+
 /// Whether a `k:{…}` key names this list item.
 fn names(key: &str, item: &Value) -> bool {
     key.strip_prefix("k:")

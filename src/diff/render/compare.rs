@@ -1,0 +1,276 @@
+//! A [`Diff`] with the objects behind it → a [`Comparison`].
+//!
+//! Pure. [`compare`] takes what was read of the world; [`between`] puts a base revision in the world's place, so that two
+//! revisions are compared by the very same rules and guards. Called by `cli`.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use super::fields;
+use super::{Comparison, Entry, What};
+use crate::canonical;
+use crate::diff::{Change, Diff, Live, Observed, Op, Reason, Rules, Seen, diff};
+use crate::inventory::Inventory;
+use crate::plan::{Origin, Plan, Step, StepId, Want, secret, stamp};
+use crate::problem::Problem;
+
+/// One object before and after, unmasked: never shown as it is.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Pair {
+    /// As it is; none if it is not there.
+    pub before: Option<Value>,
+    /// As it would be.
+    pub after: Option<Value>,
+    /// What is known beyond the operation.
+    pub outlook: Outlook,
+}
+
+/// What is known of a change beyond its operation.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Outlook {
+    /// Nothing.
+    #[default]
+    Plain,
+    /// It cannot be changed in place, and will be deleted and made again.
+    Recreate,
+    /// It exists and would be adopted.
+    Adopt,
+    /// It would fail: why.
+    Fail(String),
+    /// It could not be told for sure: why.
+    Unsure(String),
+}
+
+/// What is compared.
+#[derive(Clone, Copy, Debug)]
+pub struct Input<'a> {
+    /// What is wanted.
+    pub plan: &'a Plan,
+    /// What is owned.
+    pub inventory: &'a Inventory,
+    /// What would be done.
+    pub diff: &'a Diff,
+    /// The objects behind it.
+    pub pairs: &'a BTreeMap<StepId, Pair>,
+    /// What is wrong with the documents of the plan.
+    pub problems: &'a [Problem],
+    /// See [`Comparison::from`].
+    pub from: &'a str,
+    /// See [`Comparison::to`].
+    pub to: &'a str,
+}
+
+/// Compares with the world as it was read.
+#[must_use]
+pub fn compare(input: &Input<'_>) -> Comparison {
+    let steps: BTreeMap<&StepId, &Step> = input.plan.steps.iter().map(|step| (&step.id, step)).collect();
+    let (mut entries, mut same) = (Vec::new(), 0);
+    for (id, change) in input.diff.changes() {
+        let entry = match steps.get(id) {
+            Some(step) => wanted(step, change, input.pairs.get(id)),
+            None => unwanted(id, change, input),
+        };
+        match entry {
+            Some(entry) => entries.push(entry),
+            None => same += usize::from(steps.contains_key(id)),
+        }
+    }
+    finish(entries, same, input.problems, input.from, input.to)
+}
+
+/// Compares two revisions. `rules` say what the sync allows; of the world nothing is known.
+#[must_use]
+pub fn between(base: &Plan, head: &Plan, rules: &Rules, problems: &[Problem], from: &str, to: &str) -> Comparison {
+    const UID: &str = "base";
+    let mut inventory = Inventory::default().union(base, |_| true);
+    for entry in inventory.entries.values_mut() {
+        entry.uid = Some(UID.to_owned());
+    }
+    let mut observed: Observed = head.steps.iter().map(|step| (step.id.clone(), Seen::Absent)).collect();
+    let mut pairs: BTreeMap<StepId, Pair> = BTreeMap::new();
+    for step in &base.steps {
+        let takes_data = step.want.object().is_some_and(takes_data);
+        let live = Live {
+            uid: UID.to_owned(),
+            content_hash: Some(step.hash.clone()),
+            ours: true,
+            takes_data,
+            ..Live::default()
+        };
+        observed.insert(step.id.clone(), Seen::Present(live));
+        pairs.entry(step.id.clone()).or_default().before = Some(value(&step.want));
+    }
+    for step in &head.steps {
+        pairs.entry(step.id.clone()).or_default().after = Some(value(&step.want));
+    }
+    let diff = diff(head, &observed, &inventory, rules);
+    let mut comparison =
+        compare(&Input { plan: head, inventory: &inventory, diff: &diff, pairs: &pairs, problems, from, to });
+    // Without a key, two values of a Secret have one hash.
+    for step in &head.steps {
+        let kept = diff.changes().get(&step.id).is_some_and(|change| change.op == Op::Keep);
+        let old = pairs.get(&step.id).and_then(|pair| pair.before.as_ref());
+        if kept && old != Some(&value(&step.want)) {
+            let change = Change { op: Op::Update(Reason::Changed), seen: observed[&step.id].clone() };
+            if let Some(entry) = wanted(step, &change, pairs.get(&step.id)) {
+                comparison.entries.push(entry);
+                comparison.same = comparison.same.saturating_sub(1);
+            }
+        }
+    }
+    let Comparison { entries, same, .. } = comparison;
+    finish(entries, same, problems, from, to)
+}
+
+fn finish(mut entries: Vec<Entry>, same: usize, problems: &[Problem], from: &str, to: &str) -> Comparison {
+    entries.sort_by(|a, b| (a.what, &a.id).cmp(&(b.what, &b.id)));
+    let mut problems = problems.to_vec();
+    problems.sort();
+    let digest = digest(&entries);
+    Comparison { from: from.to_owned(), to: to.to_owned(), entries, same, problems, digest }
+}
+
+/// See [`Comparison::digest`].
+fn digest(entries: &[Entry]) -> String {
+    let mut lines: Vec<String> = entries
+        .iter()
+        .filter(|entry| entry.what.writes())
+        .map(|entry| {
+            let hash = |hash: &Option<String>| hash.clone().unwrap_or_else(|| "-".to_owned());
+            format!("{} {} {}\n", entry.id, hash(&entry.before), hash(&entry.after))
+        })
+        .collect();
+    lines.sort_unstable();
+    canonical::hash_bytes(lines.concat().as_bytes())
+}
+
+/// None if nothing would change that anybody could see.
+fn wanted(step: &Step, change: &Change, pair: Option<&Pair>) -> Option<Entry> {
+    let (mut what, reason, mut note) = match &change.op {
+        Op::Keep | Op::Forget | Op::Delete => return None,
+        Op::Create => (What::Create, "Created", None),
+        Op::Update(Reason::Changed) if step.policy.replace => (What::Recreate, "Changed", None),
+        Op::Update(reason) => (What::Update, word(*reason), None),
+        Op::Refuse(refusal) => (What::Refuse, refusal.reason, Some(refusal.message.clone())),
+    };
+    match pair.map(|pair| &pair.outlook) {
+        None | Some(Outlook::Plain) => {}
+        Some(Outlook::Recreate) => what = What::Recreate,
+        Some(Outlook::Adopt) => what = What::Adopt,
+        Some(Outlook::Fail(why)) => (what, note) = (What::Fail, Some(why.clone())),
+        Some(Outlook::Unsure(why)) => note = note.or_else(|| Some(why.clone())),
+    }
+    let fields = match pair {
+        Some(Pair { before: Some(before), after: Some(after), .. }) => fields::changes(&tidy(before), &tidy(after)),
+        _ => Vec::new(),
+    };
+    // An apply that changes no field is not told: only our own mark on the object moves.
+    if what == What::Update && fields.is_empty() && pair.is_some_and(|pair| pair.before.is_some()) {
+        return None;
+    }
+    Some(Entry {
+        id: step.id.clone(),
+        what,
+        origin: step.origin.as_ref().clone(),
+        owner: step.owner.clone(),
+        fields,
+        whole: matches!(what, What::Create).then(|| masked(&value(&step.want))),
+        reason,
+        note,
+        before: hash_of(&change.seen),
+        after: Some(step.hash.clone()),
+    })
+}
+
+fn word(reason: Reason) -> &'static str {
+    match reason {
+        Reason::Changed => "Changed",
+        Reason::Drifted => "Drifted",
+        Reason::Unrecorded => "Unrecorded",
+    }
+}
+
+fn unwanted(id: &StepId, change: &Change, input: &Input<'_>) -> Option<Entry> {
+    let entry = input.inventory.entries.get(id);
+    let (what, reason, note) = match &change.op {
+        Op::Delete => (What::Delete, "Removed", None),
+        Op::Refuse(refusal) => (What::Refuse, refusal.reason, Some(refusal.message.clone())),
+        Op::Keep => {
+            let keep = entry.is_some_and(|entry| entry.keep);
+            let why = if keep { "windlass.dev/prune: disabled stands on it" } else { "spec.prune is false" };
+            (What::Leave, "Kept", Some(format!("it left the repository and is kept: {why}")))
+        }
+        Op::Create | Op::Update(_) | Op::Forget => return None,
+    };
+    let owner = entry.and_then(|entry| entry.owner.clone());
+    let document = owner.as_ref().unwrap_or(id);
+    let parts = document.object_parts();
+    let pair = input.pairs.get(id);
+    Some(Entry {
+        what,
+        origin: Origin {
+            api_version: entry.filter(|_| owner.is_none()).map(|entry| entry.api_version.clone()).unwrap_or_default(),
+            kind: parts.map(|parts| parts.kind.to_owned()).unwrap_or_default(),
+            namespace: parts.and_then(|parts| parts.namespace).map(str::to_owned),
+            name: parts.map(|parts| parts.name.to_owned()).unwrap_or_default(),
+            path: entry.map(|entry| entry.path.clone()).unwrap_or_default(),
+            document: entry.map(|entry| entry.document).unwrap_or_default(),
+            line: 0,
+        },
+        owner,
+        fields: Vec::new(),
+        whole: pair.and_then(|pair| pair.before.as_ref()).map(|before| masked(&tidy(before))),
+        reason,
+        note,
+        before: hash_of(&change.seen),
+        after: None,
+        id: id.clone(),
+    })
+}
+
+fn hash_of(seen: &Seen) -> Option<String> {
+    match seen {
+        Seen::Present(live) => live.content_hash.clone(),
+        _ => None,
+    }
+}
+
+/// What is compared of a step: a manifest, or what stands under the one key of any other want.
+fn value(want: &Want) -> Value {
+    match want {
+        Want::Object(manifest) => manifest.clone(),
+        other => other.to_json(),
+    }
+}
+
+fn masked(value: &Value) -> Value {
+    secret::masked(value)
+}
+
+fn takes_data(manifest: &Value) -> bool {
+    let pointer = "/spec/persistentVolumeClaimRetentionPolicy/whenDeleted";
+    manifest.pointer(pointer).and_then(Value::as_str) == Some("Delete")
+}
+
+/// Without what only the server or Windlass itself writes: that is nobody's change.
+fn tidy(object: &Value) -> Value {
+    const SERVERS: &[&str] = &[
+        "managedFields",
+        "resourceVersion",
+        "uid",
+        "generation",
+        "creationTimestamp",
+        "selfLink",
+        "deletionTimestamp",
+        "deletionGracePeriodSeconds",
+    ];
+    let mut object = stamp::unstamp(object.clone());
+    if let Some(fields) = object.as_object_mut() {
+        fields.remove("status");
+    }
+    if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
+        SERVERS.iter().for_each(|key| _ = metadata.remove(*key));
+    }
+    object
+}
