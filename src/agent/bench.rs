@@ -2,6 +2,7 @@
 //!
 //! Made by `agent`, used by `task` and `pass`.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -32,7 +33,7 @@ pub(super) struct Bench<W> {
     pub(super) sync_id: String,
     pub(super) spec: GitSyncSpec,
     /// Annotations of the GitSync.
-    pub(super) annotations: std::collections::BTreeMap<String, String>,
+    pub(super) annotations: BTreeMap<String, String>,
     pub(super) interval: Duration,
     pub(super) timeout: Duration,
     pub(super) retry_interval: Duration,
@@ -92,20 +93,26 @@ impl<W> Bench<W> {
 
     /// What the user allows.
     pub(super) fn rules(&self, revision: &Revision) -> Rules {
-        let trailers = revision.message.lines().filter_map(|line| line.trim().strip_prefix(ACKNOWLEDGE));
-        let annotated = self.annotations.get("windlass.dev/acknowledge").map(String::as_str);
-        let tokens = trailers.chain(annotated).flat_map(|text| text.split([',', ' '])).map(str::trim);
-        Rules {
-            prune: self.spec.prune,
-            budget: self.spec.budget,
-            acknowledged: tokens.filter(|token| !token.is_empty()).map(str::to_owned).collect(),
-            report_drift: self.spec.drift.mode == DriftMode::Report,
-            ..Rules::default()
-        }
+        rules(&self.spec, &self.annotations, revision)
     }
 
     /// Whether writes are allowed now; if not, when they are.
     pub(super) fn window(&self) -> Result<(), Option<Timestamp>> {
         super::timing::open(&self.spec.windows, (self.clock)())
+    }
+}
+
+/// What the user allows: the spec, and the tokens that the commit message or an annotation of the GitSync gives.
+#[must_use]
+pub fn rules(spec: &GitSyncSpec, annotations: &BTreeMap<String, String>, revision: &Revision) -> Rules {
+    let trailers = revision.message.lines().filter_map(|line| line.trim().strip_prefix(ACKNOWLEDGE));
+    let annotated = annotations.get("windlass.dev/acknowledge").map(String::as_str);
+    let tokens = trailers.chain(annotated).flat_map(|text| text.split([',', ' '])).map(str::trim);
+    Rules {
+        prune: spec.prune,
+        budget: spec.budget,
+        acknowledged: tokens.filter(|token| !token.is_empty()).map(str::to_owned).collect(),
+        report_drift: spec.drift.mode == DriftMode::Report,
+        ..Rules::default()
     }
 }

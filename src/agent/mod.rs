@@ -22,9 +22,10 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
+pub use bench::rules;
 pub use board::{Board, Landed};
 pub use gitsyncs::watch_cluster;
-pub use open::{OpenError, Wanted};
+pub use open::{OpenError, Wanted, kube_options};
 pub use timing::CHECKS;
 
 use crate::report::summary::{Summary, Wrote};

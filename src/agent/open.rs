@@ -13,7 +13,7 @@ use super::{Config, timing};
 use crate::kinds;
 use crate::report::summary::Who;
 use crate::source::{Credentials, Source, SourceConfig, SourceError};
-use crate::sync::spec::{GitSync, Reference};
+use crate::sync::spec::{GitSync, GitSyncSpec, Reference};
 use crate::target::dir::Dir;
 use crate::target::kube::{Kube, Note, Notes, Options, Reports};
 use crate::target::{Failure, Target};
@@ -148,14 +148,7 @@ async fn target(config: &Config, wanted: &Wanted, namespace: &str, name: &str) -
         let why = "its target is a Kubernetes cluster, and there is no connection to one".to_owned();
         return Err(OpenError::Spec(format!("{namespace}/{name}"), why));
     };
-    let mut options = Options::new(namespace, name, &spec.source.url);
-    options.adoption = spec.adoption;
-    options.take_over = spec.take_over;
-    options.own_kinds = kinds::FAMILIES
-        .iter()
-        .flat_map(|family| family.kinds)
-        .map(|kind| (kind.group.to_owned(), kind.kind.to_owned()))
-        .collect();
+    let mut options = kube_options(namespace, name, spec);
     let metrics = Arc::clone(&config.metrics);
     options.notes = Notes(Some(Arc::new(move |note| match note {
         Note::Restart => metrics.watch_restarted(),
@@ -166,6 +159,20 @@ async fn target(config: &Config, wanted: &Wanted, namespace: &str, name: &str) -
     })));
     let world = Target::Kube(Box::new(Kube::new(cluster.client.clone(), options)));
     Ok((world, config.cluster_name.clone()))
+}
+
+/// What a cluster target has to know of a sync.
+#[must_use]
+pub fn kube_options(namespace: &str, name: &str, spec: &GitSyncSpec) -> Options {
+    let mut options = Options::new(namespace, name, &spec.source.url);
+    options.adoption = spec.adoption;
+    options.take_over = spec.take_over;
+    options.own_kinds = kinds::FAMILIES
+        .iter()
+        .flat_map(|family| family.kinds)
+        .map(|kind| (kind.group.to_owned(), kind.kind.to_owned()))
+        .collect();
+    options
 }
 
 fn following(reference: Option<&Reference>) -> String {

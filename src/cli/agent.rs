@@ -190,12 +190,17 @@ fn syncs(args: &Args) -> anyhow::Result<Option<Vec<GitSync>>> {
 }
 
 fn from_source(args: &Args, source: &str) -> anyhow::Result<GitSync> {
-    let target = match args.target.split_once(':') {
-        None if args.target == "kube" => json!({ "kube": {} }),
-        Some(("dir", path)) if !path.is_empty() => json!({ "directory": { "path": path } }),
-        _ => anyhow::bail!("--target {} is not known; write `kube`, or `dir:PATH`", args.target),
-    };
+    let target = target(&args.target)?;
     local_sync(source, args.branch.as_deref(), &args.path, &target)
+}
+
+/// `spec.target` of what `--target` says.
+pub(super) fn target(text: &str) -> anyhow::Result<serde_json::Value> {
+    match text.split_once(':') {
+        None if text == "kube" => Ok(json!({ "kube": {} })),
+        Some(("dir", path)) if !path.is_empty() => Ok(json!({ "directory": { "path": path } })),
+        _ => anyhow::bail!("--target {text} is not known; write `kube`, or `dir:PATH`"),
+    }
 }
 
 /// A sync of a repository or folder, as a document, so that defaults and checks are those of a file.

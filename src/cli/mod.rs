@@ -10,6 +10,7 @@ mod completions;
 mod control;
 mod crds;
 mod demo;
+mod diff;
 mod gitsync;
 mod install;
 mod inventory;
@@ -23,6 +24,7 @@ mod status;
 mod style;
 #[cfg(test)]
 mod tests;
+mod trace;
 mod uninstall;
 mod validate;
 
@@ -59,10 +61,12 @@ enum Command {
     Agent(Box<agent::Args>),
     Render(render::Args),
     Validate(validate::Args),
+    Diff(Box<diff::Args>),
     Status(status::Args),
     Sync(control::SyncArgs),
     Suspend(control::SuspendArgs),
     Resume(control::ResumeArgs),
+    Trace(trace::Args),
     Inventory(inventory::Args),
     Crds(crds::Args),
     Install(install::Args),
@@ -86,10 +90,12 @@ pub fn main() -> ExitCode {
         Command::Agent(args) => block_on(agent::run(*args)),
         Command::Render(args) => block_on(render::run(&args)),
         Command::Validate(args) => block_on(validate::run(&args)),
+        Command::Diff(args) => block_on(diff::run(*args)),
         Command::Status(args) => block_on(status::run(args)),
         Command::Sync(args) => block_on(control::sync(args)),
         Command::Suspend(args) => block_on(control::suspend(args)),
         Command::Resume(args) => block_on(control::resume(args)),
+        Command::Trace(args) => block_on(trace::run(args)),
         Command::Inventory(args) => block_on(inventory::run(args)),
         Command::Crds(args) => crds::run(&args),
         Command::Install(args) => install::run(&args),

@@ -1,12 +1,12 @@
 //! Reads a source and expands it, for commands that only look.
 //!
-//! IO, but writes nothing. Called by `render` and `validate`.
+//! IO, but writes nothing. Called by `render`, `validate` and `diff`.
 
 use std::path::Path;
 
 use anyhow::Context as _;
 
-use crate::declared::{self, Context};
+use crate::declared::{self, Context, Scopes};
 use crate::expand::expand;
 use crate::plan::Plan;
 use crate::problem::Problem;
@@ -23,13 +23,30 @@ pub(super) struct Wish<'a> {
     pub(super) paths: &'a [String],
     /// For documents that name none.
     pub(super) namespace: Option<String>,
+    /// The kinds that a cluster knows, if one was asked.
+    pub(super) scopes: Scopes,
 }
 
 /// Reads. A path is read from disk as it is; a URL, or anything with a revision, from git.
 pub(super) async fn plan(wish: Wish<'_>) -> anyhow::Result<(Plan, Vec<Problem>)> {
+    let clone = Clone::new()?;
+    plan_in(&clone, wish).await
+}
+
+/// A clone for as long as a command runs.
+pub(super) struct Clone(tempfile::TempDir);
+
+impl Clone {
+    /// An empty one.
+    pub(super) fn new() -> anyhow::Result<Self> {
+        let folder = tempfile::Builder::new().prefix("windlass-").tempdir();
+        Ok(Self(folder.context("cannot make a folder for the clone")?))
+    }
+}
+
+/// The same for several revisions, which share a clone.
+pub(super) async fn plan_in(clone: &Clone, wish: Wish<'_>) -> anyhow::Result<(Plan, Vec<Problem>)> {
     let path = Path::new(wish.source);
-    // Kept until the snapshot is read.
-    let clone = tempfile::Builder::new().prefix("windlass-").tempdir().context("cannot make a folder for the clone")?;
     let from_disk = wish.revision.is_none() && path.exists();
     let (source, revision) = if from_disk {
         let source = Source::disk(path, wish.paths)?;
@@ -39,7 +56,7 @@ pub(super) async fn plan(wish: Wish<'_>) -> anyhow::Result<(Plan, Vec<Problem>)>
         let source = Source::open(SourceConfig {
             url: wish.source.to_owned(),
             paths: wish.paths.to_vec(),
-            clone: clone.path().join("clone.git"),
+            clone: clone.0.path().join("clone.git"),
             ..SourceConfig::default()
         })?;
         let revision = match wish.revision {
@@ -51,7 +68,7 @@ pub(super) async fn plan(wish: Wish<'_>) -> anyhow::Result<(Plan, Vec<Problem>)>
     let mut snapshot = source.snapshot(&revision).await?;
     let mut memo = declared::Memo::default();
     snapshot.referred = source.referred(&snapshot, declared::references(&snapshot, &mut memo)).await?;
-    let context = Context { target_namespace: wish.namespace, ..Context::default() };
+    let context = Context { target_namespace: wish.namespace, scopes: wish.scopes };
     let (declared, mut problems) = declared::read(&snapshot, &context, &mut memo);
     let (plan, more) = expand(&declared);
     problems.extend(more);

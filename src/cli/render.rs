@@ -66,7 +66,8 @@ pub(super) async fn run(args: &Args) -> anyhow::Result<Exit> {
         }
         namespace = namespace.or(sync.spec.target_namespace);
     }
-    let wish = Wish { source: &args.source, revision: args.revision.as_deref(), paths: &paths, namespace };
+    let revision = args.revision.as_deref();
+    let wish = Wish { source: &args.source, revision, paths: &paths, namespace, ..Wish::default() };
     let (plan, problems) = read::plan(wish).await?;
     let secrets = if args.show_secrets { Secrets::Shown } else { Secrets::Masked };
     let mut out = anstream::stdout();

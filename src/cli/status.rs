@@ -18,7 +18,7 @@ use crate::report::view::{StepView, SyncView, View};
 use crate::sync::GitSync;
 
 /// Where an agent listens unless told otherwise.
-const DEFAULT_AGENT: &str = "http://127.0.0.1:8480";
+pub(super) const DEFAULT_AGENT: &str = "http://127.0.0.1:8480";
 
 /// Without a name, so many documents that are ready are listed.
 const READY_DOCUMENTS: usize = 30;
@@ -104,7 +104,7 @@ async fn look(args: &Args) -> anyhow::Result<(Vec<u8>, View)> {
     Ok((serde_json::to_vec(&view)?, view))
 }
 
-async fn ask(address: &str) -> anyhow::Result<Vec<u8>> {
+pub(super) async fn ask(address: &str) -> anyhow::Result<Vec<u8>> {
     super::crypto();
     // An agent of this machine is never behind a proxy.
     let client = reqwest::Client::builder()
@@ -213,13 +213,7 @@ fn tree(sync: &SyncView, everything: bool) -> String {
             rows.push((branch.to_owned(), child));
         }
     }
-    let name = |step: &StepView| match step.id.object_parts() {
-        Some(parts) => match parts.namespace {
-            Some(namespace) => format!("{} {namespace}/{}", parts.kind, parts.name),
-            None => format!("{} {}", parts.kind, parts.name),
-        },
-        None => step.id.to_string(),
-    };
+    let name = |step: &StepView| crate::diff::render::words::name(&step.id);
     let width =
         rows.iter().map(|(branch, step)| branch.chars().count() + name(step).chars().count()).max().unwrap_or(0);
     let mut text = String::new();

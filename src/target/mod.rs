@@ -8,6 +8,7 @@ pub mod dir;
 pub mod execute;
 mod hash_key;
 pub mod kube;
+pub mod read;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;

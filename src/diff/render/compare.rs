@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::fields;
 use super::{Comparison, Entry, What};
 use crate::canonical;
-use crate::diff::{Change, Diff, Live, Observed, Op, Reason, Rules, Seen, diff};
+use crate::diff::{Change, Diff, Live, Observed, Op, Reason, Rules, Seen, Which, diff};
 use crate::inventory::Inventory;
 use crate::plan::{Origin, Plan, Step, StepId, Want, secret, stamp};
 use crate::problem::Problem;
@@ -104,7 +104,7 @@ pub fn between(base: &Plan, head: &Plan, rules: &Rules, problems: &[Problem], fr
     for step in &head.steps {
         pairs.entry(step.id.clone()).or_default().after = Some(value(&step.want));
     }
-    let diff = diff(head, &observed, &inventory, rules);
+    let diff = diff(head, &observed, &inventory, rules, Which::All);
     let mut comparison =
         compare(&Input { plan: head, inventory: &inventory, diff: &diff, pairs: &pairs, problems, from, to });
     // Without a key, two values of a Secret have one hash.
@@ -152,7 +152,7 @@ fn wanted(step: &Step, change: &Change, pair: Option<&Pair>) -> Option<Entry> {
         Op::Create => (What::Create, "Created", None),
         Op::Update(Reason::Changed) if step.policy.replace => (What::Recreate, "Changed", None),
         Op::Update(reason) => (What::Update, word(*reason), None),
-        Op::Refuse(refusal) => (What::Refuse, refusal.reason, Some(refusal.message.clone())),
+        Op::Refuse(refusal) => (What::Refuse, refusal.reason, Some(about_it(&step.id, &refusal.message))),
     };
     match pair.map(|pair| &pair.outlook) {
         None | Some(Outlook::Plain) => {}
@@ -183,11 +183,20 @@ fn wanted(step: &Step, change: &Change, pair: Option<&Pair>) -> Option<Entry> {
     })
 }
 
+/// The name stands above it already.
+fn about_it(id: &StepId, message: &str) -> String {
+    match message.strip_prefix(id.as_str()) {
+        Some(rest) => format!("it{rest}"),
+        None => message.to_owned(),
+    }
+}
+
 fn word(reason: Reason) -> &'static str {
     match reason {
         Reason::Changed => "Changed",
         Reason::Drifted => "Drifted",
         Reason::Unrecorded => "Unrecorded",
+        Reason::Verify => "Verify",
     }
 }
 
@@ -195,7 +204,7 @@ fn unwanted(id: &StepId, change: &Change, input: &Input<'_>) -> Option<Entry> {
     let entry = input.inventory.entries.get(id);
     let (what, reason, note) = match &change.op {
         Op::Delete => (What::Delete, "Removed", None),
-        Op::Refuse(refusal) => (What::Refuse, refusal.reason, Some(refusal.message.clone())),
+        Op::Refuse(refusal) => (What::Refuse, refusal.reason, Some(about_it(id, &refusal.message))),
         Op::Keep => {
             let keep = entry.is_some_and(|entry| entry.keep);
             let why = if keep { "windlass.dev/prune: disabled stands on it" } else { "spec.prune is false" };
@@ -220,7 +229,10 @@ fn unwanted(id: &StepId, change: &Change, input: &Input<'_>) -> Option<Entry> {
         },
         owner,
         fields: Vec::new(),
-        whole: pair.and_then(|pair| pair.before.as_ref()).map(|before| masked(&tidy(before))),
+        whole: pair
+            .filter(|_| what == What::Delete)
+            .and_then(|pair| pair.before.as_ref())
+            .map(|before| masked(&tidy(before))),
         reason,
         note,
         before: hash_of(&change.seen),

@@ -17,7 +17,8 @@ const PROBLEMS: usize = 20;
 #[must_use]
 pub fn markdown(comparison: &Comparison, limit: usize) -> String {
     let mut page = opening(comparison);
-    let heads: Vec<String> = comparison.entries.iter().map(head).collect();
+    let above = std::iter::once(None).chain(comparison.entries.iter().map(Some));
+    let heads: Vec<String> = comparison.entries.iter().zip(above).map(|(entry, above)| head(entry, above)).collect();
     let room = limit.saturating_sub(page.len() + RESERVE);
     let all_heads: usize = heads.iter().map(|head| head.len() + 40).sum();
     // Where not even every change fits in one line, the worst still come with what changes in them.
@@ -100,13 +101,13 @@ fn title(what: What) -> &'static str {
 }
 
 /// The lines before the fold: name and place; why; and a change that fits beside it.
-fn head(entry: &Entry) -> String {
+fn head(entry: &Entry, above: Option<&Entry>) -> String {
     let name = code(&words::name(&entry.id));
     let name = if entry.what <= What::Fail { format!("**{}** {name}", words::verb(entry.what)) } else { name };
     let place = words::place(entry);
-    let place = if place.is_empty() { String::new() } else { format!(" · {}", escape(&place)) };
+    let place = if place.is_empty() { String::new() } else { format!(" · {}", code(&place)) };
     let mut head = format!("- {name}{place}\n");
-    if let Some(note) = entry.note.as_deref().or(words::because(entry)) {
+    if let Some(note) = words::note(entry, above).or(words::because(entry)) {
         head.push_str(&format!("  {}\n", escape(note)));
     }
     if let Some(line) = single(entry) {

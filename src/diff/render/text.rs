@@ -45,8 +45,9 @@ pub fn text(comparison: &Comparison, whole: bool) -> Vec<Line> {
         let tone = if problem.severity == Severity::Error { Tone::Loud } else { Tone::Changed };
         lines.push(vec![(tone, "problem   ".to_owned()), (Tone::Plain, plain(&problem.to_string()))]);
     }
+    let mut above = None;
     for entry in &comparison.entries {
-        one(entry, width, whole, &mut lines);
+        one(entry, above.replace(entry), width, whole, &mut lines);
     }
     lines.push(vec![(Tone::Strong, last(comparison))]);
     lines
@@ -60,7 +61,7 @@ pub fn fields(entry: &Entry) -> Vec<Line> {
     lines
 }
 
-fn one(entry: &Entry, width: usize, whole: bool, lines: &mut Vec<Line>) {
+fn one(entry: &Entry, above: Option<&Entry>, width: usize, whole: bool, lines: &mut Vec<Line>) {
     let tone = match entry.what {
         What::Delete | What::Recreate | What::Fail => Tone::Loud,
         What::Refuse | What::Update | What::Adopt => Tone::Changed,
@@ -75,8 +76,8 @@ fn one(entry: &Entry, width: usize, whole: bool, lines: &mut Vec<Line>) {
         (Tone::Quiet, format!("{gap}{}", words::place(entry)).trim_end().to_owned()),
     ]);
     let below = |line: Line| -> Line { [vec![(Tone::Plain, " ".repeat(VERBS + 2))], line].concat() };
-    let notes = words::because(entry).map(str::to_owned).into_iter().chain(entry.note.clone());
-    lines.extend(notes.map(|note| below(vec![(Tone::Plain, plain(&note))])));
+    let notes = words::because(entry).into_iter().chain(words::note(entry, above));
+    lines.extend(notes.map(|note| below(vec![(Tone::Plain, plain(note))])));
     lines.extend(fields(entry).into_iter().map(below));
     if let Some(value) = entry.whole.as_ref().filter(|_| whole) {
         let (tone, sign) = if entry.after.is_some() { (Tone::Added, '+') } else { (Tone::Removed, '-') };

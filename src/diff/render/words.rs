@@ -99,6 +99,14 @@ pub fn because(entry: &Entry) -> Option<&'static str> {
     }
 }
 
+/// The note of an entry; what stands above word for word is not said again.
+#[must_use]
+pub fn note<'a>(entry: &'a Entry, above: Option<&Entry>) -> Option<&'a str> {
+    let note = entry.note.as_deref()?;
+    let same = above.is_some_and(|above| above.what == entry.what && above.note.as_deref() == Some(note));
+    Some(if same { "as above" } else { note })
+}
+
 /// A value in one line: text as it is if that is clear, anything else as JSON; what is long is cut in the middle.
 #[must_use]
 pub fn one_line(value: &Value) -> String {

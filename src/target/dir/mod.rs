@@ -6,6 +6,7 @@
 
 mod file;
 pub mod path;
+mod reader;
 pub mod watch;
 
 use std::collections::BTreeSet;
@@ -13,6 +14,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
+pub use reader::Reader;
 pub use watch::{Watch, watch};
 
 use super::{Class, Done, Failure, World, hash_key};
@@ -140,6 +142,33 @@ impl Dir {
         self.hash_key.get_or_try_init(|| async { read().await? }).await.cloned()
     }
 
+    /// Which files are to be looked at; and what is known without a look.
+    fn looks(&self, plan: &Plan, inventory: &Inventory, which: Which<'_>) -> (Observed, Vec<Look>) {
+        let mut observed = Observed::new();
+        let mut looks = Vec::with_capacity(plan.steps.len());
+        for step in plan.steps.iter().filter(|step| which.has(&step.id)) {
+            match (path::relative(&step.id), self.text(step)) {
+                (Some(relative), Some(text)) => {
+                    let (id, secret) = (step.id.clone(), step.want.holds_secret());
+                    looks.push(Look { id, relative, secret, wanted: Some((text, step.hash.clone())) });
+                }
+                _ => {
+                    observed.insert(step.id.clone(), Seen::Pending(no_server(&step.want)));
+                }
+            }
+        }
+        for (id, _) in inventory.unwanted(plan).filter(|(id, _)| which.has(id)) {
+            match path::relative(id) {
+                Some(relative) => looks.push(Look { id: id.clone(), relative, secret: false, wanted: None }),
+                None => {
+                    let why = "no server is configured for it, so it cannot be removed there".to_owned();
+                    observed.insert(id.clone(), Seen::Pending(why));
+                }
+            }
+        }
+        (observed, looks)
+    }
+
     fn text(&self, step: &Step) -> Option<String> {
         stamp::stamp(step, &self.part_of).map(|manifest| yaml::text(&manifest))
     }
@@ -169,28 +198,7 @@ impl World for Dir {
     }
 
     async fn observe(&self, plan: &Plan, inventory: &Inventory, which: Which<'_>) -> Observed {
-        let mut observed = Observed::new();
-        let mut looks = Vec::with_capacity(plan.steps.len());
-        for step in plan.steps.iter().filter(|step| which.has(&step.id)) {
-            match (path::relative(&step.id), self.text(step)) {
-                (Some(relative), Some(text)) => {
-                    let (id, secret) = (step.id.clone(), step.want.holds_secret());
-                    looks.push(Look { id, relative, secret, wanted: Some((text, step.hash.clone())) });
-                }
-                _ => {
-                    observed.insert(step.id.clone(), Seen::Pending(no_server(&step.want)));
-                }
-            }
-        }
-        for (id, _) in inventory.unwanted(plan).filter(|(id, _)| which.has(id)) {
-            match path::relative(id) {
-                Some(relative) => looks.push(Look { id: id.clone(), relative, secret: false, wanted: None }),
-                None => {
-                    let why = "no server is configured for it, so it cannot be removed there".to_owned();
-                    observed.insert(id.clone(), Seen::Pending(why));
-                }
-            }
-        }
+        let (mut observed, looks) = self.looks(plan, inventory, which);
         let ids: Vec<StepId> = looks.iter().map(|look| look.id.clone()).collect();
         // Of a part, it cannot be told which files are of others.
         let known: Option<BTreeSet<String>> =

@@ -158,13 +158,8 @@ impl Discovery {
 
     /// The kinds that a person may mean: by kind, plural or usual short name, with `.GROUP` or without.
     pub(super) async fn meant(&self, text: &str) -> Result<Vec<Resource>, Refused> {
-        let (name, group) = text.split_once('.').map_or((text, None), |(name, group)| (name, Some(group)));
-        let name = name.to_lowercase();
-        let name = SHORT.iter().find(|(short, _)| *short == name).map_or(name.as_str(), |(_, plural)| plural);
         let mut all = self.all().await?;
-        all.retain(|it| {
-            (it.kind.to_lowercase() == name || it.plural == name) && group.is_none_or(|group| it.group == group)
-        });
+        all.retain(|it| means(text, &it.kind, &it.group, &it.plural));
         Ok(all)
     }
 
@@ -230,6 +225,15 @@ impl Catalog {
         let served = self.kinds.get(&(group.to_owned(), kind.to_owned()))?;
         served.iter().find(|resource| resource.version == version).or_else(|| served.first()).cloned()
     }
+}
+
+/// Whether a person who writes `text` means this kind: `Deployment`, `deployments`, `deploy`, each also with `.apps`.
+#[must_use]
+pub fn means(text: &str, kind: &str, group: &str, plural: &str) -> bool {
+    let (name, wanted) = text.split_once('.').map_or((text, None), |(name, group)| (name, Some(group)));
+    let name = name.to_lowercase();
+    let name = SHORT.iter().find(|(short, _)| *short == name).map_or(name.as_str(), |(_, plural)| plural);
+    (kind.to_lowercase() == name || plural == name) && wanted.is_none_or(|wanted| wanted == group)
 }
 
 /// Group and version of an apiVersion.

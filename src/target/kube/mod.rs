@@ -43,7 +43,7 @@ use tokio_util::sync::DropGuard;
 use tokio_util::task::AbortOnDropHandle;
 
 pub use crds::{CrdState, ensure_crds};
-pub use discovery::Scopes;
+pub use discovery::{Scopes, means};
 pub use owned::{Labelled, Repaired};
 pub use reader::{Reader, Traced};
 pub(crate) use hash_key::{LABEL as HASH_KEY_LABEL, NAME as HASH_KEY};

@@ -20,7 +20,7 @@ use super::{Kube, Options, adopt};
 use crate::canonical::HashKey;
 use crate::diff::guard::reasons::DRIFTED;
 use crate::diff::render::compare::{Outlook, Pair};
-use crate::diff::{Diff, Observed, Op, Reason};
+use crate::diff::{Diff, Observed, Op, Reason, Which};
 use crate::inventory::Inventory;
 use crate::plan::{Plan, Step, StepId};
 use crate::sync::{CONTENT_HASH, ORIGIN, PART_OF};
@@ -82,6 +82,14 @@ impl Reader {
         self.kube.load().await
     }
 
+    /// What is owned, whichever source it was recorded for; none if nothing was ever stored.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub async fn stored_inventory(&self) -> Result<Option<Inventory>, Failure> {
+        self.kube.stored_inventory().await
+    }
+
     /// The key for hashes of Secrets, if there is one and it may be read.
     pub async fn hash_key(&self) -> Option<HashKey> {
         self.kube.key_as_stored().await
@@ -89,7 +97,7 @@ impl Reader {
 
     /// Reads the cluster as far as plan and inventory are concerned.
     pub async fn observe(&self, plan: &Plan, inventory: &Inventory) -> Observed {
-        self.kube.look(plan, inventory).await
+        self.kube.look(plan, inventory, Which::All).await
     }
 
     /// Whether the server refused to rehearse an apply, so that [`Self::pairs`] compares only what manifests set.
