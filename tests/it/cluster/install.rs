@@ -1,7 +1,6 @@
 //! What `windlass install` prints is applied as it is, gives the agent the rights it needs and no more, and `windlass
 //! uninstall` takes it away again. On a control plane of its own: an installation concerns a whole cluster.
 
-use std::io::Write as _;
 use std::process::Stdio;
 use std::sync::OnceLock;
 
@@ -17,22 +16,7 @@ fn plane() -> &'static ControlPlane {
 fn install(plane: &ControlPlane, args: &[&str]) {
     let printed = Windlass::new().run(&[&["install"], args].concat());
     assert_eq!(printed.code, 0, "{printed:?}");
-    apply(plane, &printed.stdout);
-}
-
-fn apply(plane: &ControlPlane, text: &str) {
-    let mut apply = plane.kubectl_command();
-    let mut apply = apply
-        .args(["apply", "--server-side", "--validate=strict", "-f", "-"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("kubectl");
-    apply.stdin.take().expect("a pipe").write_all(text.as_bytes()).expect("written");
-    let output = apply.wait_with_output().expect("kubectl");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    assert_eq!(String::from_utf8_lossy(&output.stderr), "", "the API server warns of nothing");
+    plane.apply(&printed.stdout);
 }
 
 fn can(plane: &ControlPlane, verb: &str, resource: &str, namespace: &str) -> bool {
@@ -91,7 +75,7 @@ fn an_installation_runs_has_least_rights_and_is_taken_away_without_a_trace() {
     plane.kubectl(&label);
     let sync = r#"{"apiVersion":"windlass.dev/v1alpha1","kind":"GitSync","metadata":{"name":"a","namespace":"default",
         "finalizers":["windlass.dev/prune","example.com/other"]},"spec":{"source":{"url":"https://git.example/a.git"}}}"#;
-    apply(plane, sync);
+    plane.apply(sync);
 
     let windlass = Windlass::on(&plane.kubeconfig());
     let unasked = windlass.run(&["uninstall"]);

@@ -1,37 +1,21 @@
 //! The agent with no rights but those that `windlass install` gives it: what it may not do is named with the rule that
 //! is missing, and that rule, once there, is enough.
 
-use std::io::Write as _;
-use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use super::shared::steps_of;
-use crate::support::control_plane::{ControlPlane, own_control_plane};
+use crate::support::control_plane::own_control_plane;
 use crate::support::git_repo::GitRepo;
 use crate::support::wait::PATIENCE;
 use crate::support::windlass::Windlass;
 
 const ACCOUNT: &str = "system:serviceaccount:windlass-system:windlass";
 
-fn apply(plane: &ControlPlane, text: &str) {
-    let mut command = plane.kubectl_command();
-    let mut apply = command
-        .args(["apply", "--server-side", "-f", "-"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("kubectl");
-    apply.stdin.take().expect("a pipe").write_all(text.as_bytes()).expect("written");
-    let output = apply.wait_with_output().expect("kubectl");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-}
-
 #[test]
 fn the_installed_rights_apply_what_the_registry_names_and_the_printed_rules_are_enough_for_the_rest() {
     let plane = own_control_plane();
     let install = Windlass::new().run(&["install", "--rights", "registry"]);
-    apply(&plane, &install.stdout);
+    plane.apply(&install.stdout);
     // The agent runs here, as that account, not in the pod.
     plane.kubectl(&["scale", "deploy/windlass", "-n", "windlass-system", "--replicas=0"]);
     let token = plane.kubectl(&["create", "token", "windlass", "-n", "windlass-system", "--duration=1h"]);
@@ -48,7 +32,7 @@ fn the_installed_rights_apply_what_the_registry_names_and_the_printed_rules_are_
          retryInterval: 1s\n  source:\n    url: {}\n",
         repo.path().display()
     );
-    apply(&plane, &sync);
+    plane.apply(&sync);
     let agent = windlass.start(&["agent", "--listen", "127.0.0.1:0"]);
     let get = |path: &str| {
         plane.kubectl(&["get", "gitsync/platform", "-n", "windlass-system", &format!("-o=jsonpath={path}")])
@@ -99,7 +83,7 @@ fn the_installed_rights_apply_what_the_registry_names_and_the_printed_rules_are_
     // What is printed covers the kinds; that a role may only be given by who holds it is Kubernetes' own rule.
     let rules = Windlass::new().run(&["render", "--rbac", repo.path().to_str().unwrap()]);
     assert!(rules.stdout.contains("escalate"), "{rules:#?}");
-    apply(&plane, &rules.stdout);
+    plane.apply(&rules.stdout);
     let message = ready("Synced");
     assert!(message.contains(&format!("all {steps} steps are ready")), "{message}\n{}", agent.tail());
     let may =

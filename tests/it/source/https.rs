@@ -73,13 +73,7 @@ async fn a_commit_is_fetched_alone_and_asked_for_only_when_new() {
 
 #[tokio::test]
 async fn every_kind_of_ref_is_followed() {
-    let scratch = Scratch::with_commit();
-    let first = scratch.git(&["rev-parse", "HEAD"]);
-    scratch.git(&["tag", "v1.0.0"]);
-    let second = scratch.commit("a.yaml", "a: 2\n", "second");
-    scratch.git(&["tag", "-a", "v1.2.0", "-m", "annotated"]);
-    scratch.git(&["branch", "release"]);
-    let third = scratch.commit("a.yaml", "a: 3\n", "third");
+    let (scratch, [first, second, third]) = Scratch::with_history();
     let server = serving(&scratch, None).await;
     for (reference, id, name) in [
         (branch("release"), &second, Some("refs/heads/release")),

@@ -27,13 +27,7 @@ async fn a_commit_is_read_and_uncommitted_files_are_not() {
 
 #[tokio::test]
 async fn branch_tag_range_and_commit_are_followed() {
-    let scratch = Scratch::with_commit();
-    let first = scratch.git(&["rev-parse", "HEAD"]);
-    scratch.git(&["tag", "v1.0.0"]);
-    let second = scratch.commit("a.yaml", "a: 2\n", "second");
-    scratch.git(&["tag", "-a", "v1.2.0", "-m", "annotated"]);
-    scratch.git(&["branch", "release"]);
-    let third = scratch.commit("a.yaml", "a: 3\n", "third");
+    let (scratch, [first, second, third]) = Scratch::with_history();
     scratch.git(&["tag", "v2.0.0-rc.1"]);
     for (reference, id, name) in [
         (None, &third, Some("refs/heads/main")),

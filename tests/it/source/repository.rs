@@ -28,6 +28,18 @@ impl Scratch {
         scratch
     }
 
+    /// Three commits: the first tagged v1.0.0; the second tagged v1.2.0 (annotated), and branch `release`; the third `main`.
+    pub(super) fn with_history() -> (Self, [String; 3]) {
+        let scratch = Self::with_commit();
+        let first = scratch.git(&["rev-parse", "HEAD"]);
+        scratch.git(&["tag", "v1.0.0"]);
+        let second = scratch.commit("a.yaml", "a: 2\n", "second");
+        scratch.git(&["tag", "-a", "v1.2.0", "-m", "annotated"]);
+        scratch.git(&["branch", "release"]);
+        let third = scratch.commit("a.yaml", "a: 3\n", "third");
+        (scratch, [first, second, third])
+    }
+
     pub(super) fn repo(&self) -> PathBuf {
         self.folder.path().join("repo")
     }

@@ -297,6 +297,25 @@ impl ControlPlane {
         String::from_utf8(output.stdout).expect("UTF-8")
     }
 
+    /// Applies manifests as they are printed for people, strictly. Panics if that fails or the API server warns.
+    pub(crate) fn apply(&self, text: &str) {
+        use std::io::Write as _;
+        use std::process::Stdio;
+        let mut apply = self
+            .kubectl_command()
+            .args(["apply", "--server-side", "--validate=strict", "-f", "-"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("kubectl");
+        apply.stdin.take().expect("a pipe").write_all(text.as_bytes()).expect("written");
+        let output = apply.wait_with_output().expect("kubectl");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{said}");
+        assert_eq!(said, "", "the API server warns of nothing");
+    }
+
     /// kubectl with the administrator's kubeconfig, to be completed.
     pub(crate) fn kubectl_command(&self) -> Command {
         let mut command = Command::new(&self.kubectl);
