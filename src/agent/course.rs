@@ -95,6 +95,7 @@ pub(super) fn facts<'a, W: World>(
         end,
         source_error: course.source_error.as_deref(),
         handled: course.handled.as_deref(),
+        pinned: memory.control.pinned.as_deref(),
     }
 }
 

@@ -294,6 +294,7 @@ async fn tell(shared: &Shared, object: &DynamicObject, problems: &[Problem], end
             end,
             source_error,
             handled: None,
+            pinned: None,
         },
     );
     shared.config.board.publish(&summary.view);

@@ -13,6 +13,7 @@ use super::{Config, timing};
 use crate::kinds;
 use crate::report::summary::Who;
 use crate::source::{Credentials, Source, SourceConfig, SourceError};
+use crate::sync::PIN;
 use crate::sync::spec::{GitSync, GitSyncSpec, Reference};
 use crate::target::dir::Dir;
 use crate::target::kube::{Kube, Note, Notes, Options, Reports};
@@ -134,7 +135,12 @@ pub(super) async fn open(config: &Config, wanted: &Wanted) -> Result<(Bench<Targ
     {
         summary.status.clone_from(status);
     }
-    let memory = Memory { control: saved.control, summary, ..Memory::default() };
+    let mut control = saved.control;
+    if wanted.in_cluster {
+        // The GitSync says it, and taking it off takes it back.
+        control.pinned = bench.annotations.get(PIN).cloned();
+    }
+    let memory = Memory { control, summary, ..Memory::default() };
     Ok((bench, memory))
 }
 

@@ -9,11 +9,15 @@ use serde_json::json;
 
 use super::{Exit, clock, cluster, state};
 use crate::agent::store::{self, Request};
-use crate::sync::{DEFAULT_NAMESPACE, GitSync};
+use crate::revision::short;
+use crate::sync::{DEFAULT_NAMESPACE, GitSync, PIN};
 
 /// Ask for a pass now, or hold a sync at a revision
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
+A commit that was fetched before is found without the forge. On a GitSync of the cluster the pin is the annotation
+windlass.dev/pin.
+
 Examples:
   windlass sync platform                      look now
   windlass sync platform --revision 3f2a1bc   go to that commit and stay there
@@ -138,18 +142,17 @@ fn ask_local(folder: &Path, request: &Request) -> anyhow::Result<()> {
     let name = format!("{}/{}", saved.summary.view.namespace, saved.summary.view.name);
     let what = said(request);
     let when = if running { "the agent does it now" } else { "no agent is running: the next one does it first" };
-    writeln!(anstream::stdout(), "{name}: {what}; {when}")?;
+    writeln!(anstream::stdout(), "{name}: {what}; {when}{}", afterwards(request, &saved.summary.view.name))?;
     Ok(())
 }
 
 async fn ask_cluster(client: &kube::Client, namespace: &str, name: &str, request: &Request) -> anyhow::Result<()> {
     let patch = match request {
-        Request::Sync { revision: None } => {
-            json!({ "metadata": { "annotations": { "windlass.dev/requested-at": clock::now().to_string() } } })
+        // Asking for a pass without a revision takes the pin off.
+        Request::Sync { revision } => {
+            let annotations = json!({ "windlass.dev/requested-at": clock::now().to_string(), PIN: revision });
+            json!({ "metadata": { "annotations": annotations } })
         }
-        Request::Sync { revision: Some(_) } => anyhow::bail!(
-            "a GitSync of the cluster is held at a commit by its spec: set spec.source.ref to that commit, alone"
-        ),
         Request::Suspend => json!({ "spec": { "suspend": true } }),
         Request::Resume => json!({ "spec": { "suspend": false } }),
     };
@@ -159,14 +162,22 @@ async fn ask_cluster(client: &kube::Client, namespace: &str, name: &str, request
         .patch(name, &params, &Patch::Merge(&patch))
         .await
         .with_context(|| format!("cannot change GitSync {namespace}/{name}"))?;
-    writeln!(anstream::stdout(), "{namespace}/{name}: {}", said(request))?;
+    writeln!(anstream::stdout(), "{namespace}/{name}: {}{}", said(request), afterwards(request, name))?;
     Ok(())
+}
+
+/// How it is taken back.
+fn afterwards(request: &Request, name: &str) -> String {
+    match request {
+        Request::Sync { revision: Some(_) } => format!("; `windlass sync {name}` follows the source again"),
+        _ => String::new(),
+    }
 }
 
 fn said(request: &Request) -> String {
     match request {
         Request::Sync { revision: None } => "asked for a pass".to_owned(),
-        Request::Sync { revision: Some(revision) } => format!("asked to go to {revision} and stay there"),
+        Request::Sync { revision: Some(revision) } => format!("asked to go to {} and stay there", short(revision)),
         Request::Suspend => "suspended".to_owned(),
         Request::Resume => "resumed".to_owned(),
     }

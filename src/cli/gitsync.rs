@@ -1,6 +1,6 @@
 //! GitSyncs from files (`-f FILE`). They are never sent to a cluster.
 //!
-//! Called by `agent` and `render`.
+//! Called by `agent`, `render`, `diff` and `validate`.
 
 use std::path::Path;
 
@@ -8,7 +8,7 @@ use anyhow::Context as _;
 
 use crate::agent::CHECKS;
 use crate::declared;
-use crate::problem::Problem;
+use crate::problem::{Code, Problem, Severity};
 use crate::sync::{GitSync, load};
 
 /// Every GitSync of a file, or everything that is wrong with it.
@@ -29,6 +29,28 @@ pub(super) fn all(path: &Path) -> anyhow::Result<Vec<GitSync>> {
     anyhow::ensure!(problems.is_empty(), "{} cannot be used:\n{}", path.display(), lines(&problems));
     anyhow::ensure!(!syncs.is_empty(), "{} holds no GitSync", path.display());
     Ok(syncs)
+}
+
+/// What is wrong with the GitSyncs among the documents of a repository's file; other documents are not looked at. What
+/// this version does not act on yet is a warning here: the document may be meant for another agent.
+pub(super) fn check(shown: &str, text: &str) -> Vec<Problem> {
+    let (documents, _) = declared::loose(shown, text);
+    let mut problems = Vec::new();
+    for document in documents {
+        let text = |key| document.value.get(key).and_then(serde_json::Value::as_str).unwrap_or_default();
+        if text("kind") != "GitSync" || text("apiVersion").split('/').next() != Some(crate::sync::GROUP) {
+            continue;
+        }
+        let (_, wrong) = load::read(&document.value, &CHECKS);
+        problems.extend(wrong.into_iter().map(|mut problem| {
+            if problem.code == Code::NotSupported {
+                problem.severity = Severity::Warning;
+            }
+            let mark = document.places.find(problem.pointer.as_deref().unwrap_or_default());
+            problem.in_file(shown).in_document(document.document).at(mark.line, mark.column)
+        }));
+    }
+    problems
 }
 
 /// The GitSync of a file that holds one.

@@ -172,9 +172,11 @@ async fn find<'a>(connection: &Connection, known: &'a [Known], live: &Traced) ->
     // The one that knows the step knows the line too.
     let sync = syncs.clone().find(|sync| sync.steps.iter().any(|step| step.id == id)).or_else(|| syncs.next())?;
     let manager = field_manager(&sync_id(&sync.namespace, &sync.name));
-    if !live.managers.iter().any(|(name, operation, subresource, _)| {
-        *name == manager && operation == "Apply" && subresource.is_empty()
-    }) {
+    if !live
+        .managers
+        .iter()
+        .any(|(name, operation, subresource, _)| *name == manager && operation == "Apply" && subresource.is_empty())
+    {
         return None;
     }
     if let Some(step) = sync.steps.iter().find(|step| step.id == id) {
@@ -199,14 +201,13 @@ fn of_step<'a>(sync: &'a Known, step: &StepView) -> Found<'a> {
 
 fn of_entry<'a>(sync: &'a Known, id: StepId, entry: &Entry, origin: Option<&str>) -> Found<'a> {
     let owner = entry.owner.clone().or_else(|| origin.and_then(StepId::from_origin)).filter(|owner| *owner != id);
-    let origin = Origin { path: entry.path.clone(), document: entry.document, ..Origin::default() };
+    let origin = Origin { path: entry.path.as_str().into(), document: entry.document, ..Origin::default() };
     Found { id, sync, origin, owner, state: None }
 }
 
 fn document(origin: &Origin) -> Option<StepId> {
     let group = origin.api_version.split_once('/').map_or("", |(group, _)| group);
-    (!origin.kind.is_empty())
-        .then(|| StepId::object(group, &origin.kind, origin.namespace.as_deref(), &origin.name))
+    (!origin.kind.is_empty()).then(|| StepId::object(group, &origin.kind, origin.namespace.as_deref(), &origin.name))
 }
 
 fn is_it(id: &StepId, kind: &str, namespace: Option<&str>, name: &str) -> bool {
@@ -226,7 +227,8 @@ fn declared(found: &Found<'_>, live: Option<&Traced>) -> String {
     rows.push(("sync", format!("{}/{}", sync.namespace, sync.name)));
     if let Some(revision) = &sync.revision {
         let row = sync.history.iter().find(|row| row.revision == *revision);
-        let subject = row.and_then(|row| row.subject.as_ref()).map(|subject| format!("  {subject}")).unwrap_or_default();
+        let subject =
+            row.and_then(|row| row.subject.as_ref()).map(|subject| format!("  {subject}")).unwrap_or_default();
         rows.push(("commit", format!("{}{subject}", short(revision))));
     }
     if !origin.path.is_empty() {

@@ -20,6 +20,8 @@ pub(super) struct Stand<'a> {
     pub(super) problems: &'a [Problem],
     pub(super) end: End<'a>,
     pub(super) source_error: Option<&'a str>,
+    /// The revision that a person holds the sync at, and the sync's name.
+    pub(super) pinned: Option<(&'a str, &'a str)>,
 }
 
 /// What follows from how things stand.
@@ -62,7 +64,11 @@ pub(super) fn conditions(
         set(&mut conditions, condition(STALLED, "True", reasons::SUSPENDED, message));
         return conditions;
     }
-    let (status, reason, message, next) = judge(stand);
+    let (status, reason, mut message, next) = judge(stand);
+    if let Some((revision, name)) = stand.pinned {
+        let at = crate::revision::short(revision);
+        message = format!("{} It is held at {at}; `windlass sync {name}` follows the source again.", ended(&message));
+    }
     set(&mut conditions, condition(READY, status, reason, &message));
     match next {
         Next::Nothing => {
@@ -79,6 +85,11 @@ pub(super) fn conditions(
         }
     }
     conditions
+}
+
+/// With a full stop, so that another sentence may follow.
+fn ended(message: &str) -> String {
+    if message.ends_with(['.', '!', '?']) { message.to_owned() } else { format!("{message}.") }
 }
 
 /// The most urgent thing wins; the message names its first cause and says how much there is of it.

@@ -86,6 +86,8 @@ pub struct Facts<'a> {
     pub source_error: Option<&'a str>,
     /// The request that was handled last.
     pub handled: Option<&'a str>,
+    /// The revision that a person holds the sync at.
+    pub pinned: Option<&'a str>,
 }
 
 /// What a pass wrote.
@@ -128,8 +130,14 @@ pub fn summarize(previous: &Summary, facts: &Facts<'_>) -> Summary {
     counts.pruned = facts.wrote.pruned;
     let crs = facts.plan.map_or_else(|| previous.crs.clone(), |plan| cr_statuses(previous, facts, plan, &steps));
 
-    let stand =
-        Stand { counts, steps: &steps, problems: facts.problems, end: facts.end, source_error: facts.source_error };
+    let stand = Stand {
+        counts,
+        steps: &steps,
+        problems: facts.problems,
+        end: facts.end,
+        source_error: facts.source_error,
+        pinned: facts.pinned.map(|pinned| (pinned, facts.who.name.as_str())),
+    };
     let conditions = ready::conditions(&previous.status.conditions, &stand, facts.now, facts.who.generation);
     let ready = ready::is_ready(&conditions);
 

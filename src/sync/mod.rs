@@ -37,6 +37,9 @@ pub const ALLOW_SCALE_DOWN: &str = "windlass.dev/allow-scale-down";
 /// at least one pod is wanted and every one has done it.
 pub const COMPLETES: &str = "windlass.dev/completes";
 
+/// Annotation on a GitSync of the cluster with the commit that it is held at, whatever its source follows.
+pub const PIN: &str = "windlass.dev/pin";
+
 /// The CRDs of our own kinds.
 #[must_use]
 pub fn crds() -> Vec<CustomResourceDefinition> {

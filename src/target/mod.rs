@@ -102,6 +102,26 @@ impl Rung {
     }
 }
 
+/// What carries a sync's label in a target, whatever the inventory says.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Labelled {
+    /// Its own by every proof, as an inventory would record it.
+    pub ours: BTreeMap<StepId, Entry>,
+    /// Labelled, but not its own: why.
+    pub others: BTreeMap<StepId, String>,
+    /// Kinds that could not be listed: why.
+    pub unread: Vec<String>,
+}
+
+/// What the repair of an inventory did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Repaired {
+    /// Entries that were added.
+    pub added: usize,
+    /// Entries in all, now.
+    pub entries: usize,
+}
+
 /// What a CR in the world says of itself.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct LiveStatus {

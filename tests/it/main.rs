@@ -22,6 +22,7 @@ mod families;
 mod golden;
 mod incremental;
 mod props;
+mod review;
 mod scalars;
 mod tidy;
 mod web;

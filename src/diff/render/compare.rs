@@ -64,7 +64,7 @@ pub struct Input<'a> {
 /// Compares with the world as it was read.
 #[must_use]
 pub fn compare(input: &Input<'_>) -> Comparison {
-    let steps: BTreeMap<&StepId, &Step> = input.plan.steps.iter().map(|step| (&step.id, step)).collect();
+    let steps: BTreeMap<&StepId, &Step> = input.plan.steps.iter().map(|step| (&step.id, step.as_ref())).collect();
     let (mut entries, mut same) = (Vec::new(), 0);
     for (id, change) in input.diff.changes() {
         let entry = match steps.get(id) {
@@ -89,31 +89,38 @@ pub fn between(base: &Plan, head: &Plan, rules: &Rules, problems: &[Problem], fr
     }
     let mut observed: Observed = head.steps.iter().map(|step| (step.id.clone(), Seen::Absent)).collect();
     let mut pairs: BTreeMap<StepId, Pair> = BTreeMap::new();
+    // What is the same is not even parsed; without a key, two values of a Secret have one hash.
+    let wanted_then: BTreeMap<&StepId, &str> = base.steps.iter().map(|step| (&step.id, step.hash.as_str())).collect();
+    let wanted_now: BTreeMap<&StepId, &str> = head.steps.iter().map(|step| (&step.id, step.hash.as_str())).collect();
+    let differs = |step: &Step| {
+        step.want.holds_secret() || wanted_then.get(&step.id).copied() != wanted_now.get(&step.id).copied()
+    };
     for step in &base.steps {
-        let takes_data = step.want.object().is_some_and(takes_data);
+        let stateful = step.id.object_parts().is_some_and(|parts| parts.kind == "StatefulSet");
         let live = Live {
             uid: UID.to_owned(),
             content_hash: Some(step.hash.clone()),
             ours: true,
-            takes_data,
+            takes_data: stateful && step.want.object().is_some_and(|manifest| takes_data(&manifest.value())),
             ..Live::default()
         };
         observed.insert(step.id.clone(), Seen::Present(live));
-        pairs.entry(step.id.clone()).or_default().before = Some(value(&step.want));
+        if differs(step) {
+            pairs.entry(step.id.clone()).or_default().before = Some(value(&step.want));
+        }
     }
-    for step in &head.steps {
+    for step in head.steps.iter().filter(|step| differs(step)) {
         pairs.entry(step.id.clone()).or_default().after = Some(value(&step.want));
     }
     let diff = diff(head, &observed, &inventory, rules, Which::All);
     let mut comparison =
         compare(&Input { plan: head, inventory: &inventory, diff: &diff, pairs: &pairs, problems, from, to });
-    // Without a key, two values of a Secret have one hash.
-    for step in &head.steps {
-        let kept = diff.changes().get(&step.id).is_some_and(|change| change.op == Op::Keep);
-        let old = pairs.get(&step.id).and_then(|pair| pair.before.as_ref());
-        if kept && old != Some(&value(&step.want)) {
-            let change = Change { op: Op::Update(Reason::Changed), seen: observed[&step.id].clone() };
-            if let Some(entry) = wanted(step, &change, pairs.get(&step.id)) {
+    for step in head.steps.iter().filter(|step| step.want.holds_secret()) {
+        let kept = diff.changes().get(&step.id).filter(|change| change.op == Op::Keep);
+        let pair = pairs.get(&step.id).filter(|pair| pair.before != pair.after);
+        if let (Some(kept), Some(pair)) = (kept, pair) {
+            let change = Change { op: Op::Update(Reason::Changed), seen: kept.seen.clone() };
+            if let Some(entry) = wanted(step, &change, Some(pair)) {
                 comparison.entries.push(entry);
                 comparison.same = comparison.same.saturating_sub(1);
             }
@@ -219,11 +226,14 @@ fn unwanted(id: &StepId, change: &Change, input: &Input<'_>) -> Option<Entry> {
     Some(Entry {
         what,
         origin: Origin {
-            api_version: entry.filter(|_| owner.is_none()).map(|entry| entry.api_version.clone()).unwrap_or_default(),
-            kind: parts.map(|parts| parts.kind.to_owned()).unwrap_or_default(),
-            namespace: parts.and_then(|parts| parts.namespace).map(str::to_owned),
-            name: parts.map(|parts| parts.name.to_owned()).unwrap_or_default(),
-            path: entry.map(|entry| entry.path.clone()).unwrap_or_default(),
+            api_version: entry
+                .filter(|_| owner.is_none())
+                .map(|entry| entry.api_version.as_str().into())
+                .unwrap_or_default(),
+            kind: parts.map(|parts| parts.kind.into()).unwrap_or_default(),
+            namespace: parts.and_then(|parts| parts.namespace).map(Into::into),
+            name: parts.map(|parts| parts.name.into()).unwrap_or_default(),
+            path: entry.map(|entry| entry.path.as_str().into()).unwrap_or_default(),
             document: entry.map(|entry| entry.document).unwrap_or_default(),
             line: 0,
         },
@@ -251,7 +261,7 @@ fn hash_of(seen: &Seen) -> Option<String> {
 /// What is compared of a step: a manifest, or what stands under the one key of any other want.
 fn value(want: &Want) -> Value {
     match want {
-        Want::Object(manifest) => manifest.clone(),
+        Want::Object(manifest) => manifest.value(),
         other => other.to_json(),
     }
 }

@@ -158,8 +158,7 @@ fn in_order(path: &Path, one: Side<'_>, two: Side<'_>, found: &mut Vec<FieldChan
             let after = Some(new.start + step).filter(|index| new.contains(index));
             let index = after.or(before).unwrap_or_default();
             let path = path.item(&index.to_string());
-            let (before, after) =
-                (before.and_then(|index| one.item(index)), after.and_then(|index| two.item(index)));
+            let (before, after) = (before.and_then(|index| one.item(index)), after.and_then(|index| two.item(index)));
             walk(&path, before, after, found);
         }
     }
@@ -176,7 +175,13 @@ mod tests {
         changes(before, after)
             .iter()
             .map(|it| {
-                let mark = if it.order { " (order)" } else if it.secret { " (secret)" } else { "" };
+                let mark = if it.order {
+                    " (order)"
+                } else if it.secret {
+                    " (secret)"
+                } else {
+                    ""
+                };
                 format!("{}: {} → {}{mark}", it.path, text(&it.before), text(&it.after))
             })
             .collect()
@@ -189,12 +194,12 @@ mod tests {
         let newer = json!({"name": "b", "image": "y:2"});
         assert_eq!(
             shown(&pod(json!([a, b])), &pod(json!([{"name": "first"}, a, newer]))),
-            [
-                r#"spec.containers[b].image: "y:1" → "y:2""#,
-                r#"spec.containers[first]: - → {"name":"first"}"#
-            ]
+            [r#"spec.containers[b].image: "y:1" → "y:2""#, r#"spec.containers[first]: - → {"name":"first"}"#]
         );
-        assert_eq!(shown(&pod(json!([a, b])), &pod(json!([b, a]))), [r#"spec.containers: ["a","b"] → ["b","a"] (order)"#]);
+        assert_eq!(
+            shown(&pod(json!([a, b])), &pod(json!([b, a]))),
+            [r#"spec.containers: ["a","b"] → ["b","a"] (order)"#]
+        );
     }
 
     #[test]

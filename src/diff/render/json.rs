@@ -9,7 +9,6 @@ use super::{Comparison, Entry, FieldChange, What};
 
 /// `from`, `to`, `digest`, `counts`, `changes` (worst first) and `problems`.
 #[must_use]
-#[expect(clippy::module_name_repetitions, reason = "it is the form that it is named after")]
 pub fn json(comparison: &Comparison) -> Value {
     let mut counts: serde_json::Map<String, Value> = What::ALL
         .iter()

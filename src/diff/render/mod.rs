@@ -91,16 +91,8 @@ pub enum What {
 
 impl What {
     /// Every kind of change, worst first.
-    pub const ALL: &'static [Self] = &[
-        Self::Delete,
-        Self::Recreate,
-        Self::Fail,
-        Self::Refuse,
-        Self::Update,
-        Self::Adopt,
-        Self::Create,
-        Self::Leave,
-    ];
+    pub const ALL: &'static [Self] =
+        &[Self::Delete, Self::Recreate, Self::Fail, Self::Refuse, Self::Update, Self::Adopt, Self::Create, Self::Leave];
 
     /// Whether something is written to the world, or tried to be.
     #[must_use]

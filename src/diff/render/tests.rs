@@ -1,4 +1,4 @@
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
@@ -7,7 +7,7 @@ use super::compare::{Outlook, Pair};
 use super::*;
 use crate::diff::{Live, Observed, Rules, Seen, Which, diff};
 use crate::inventory::{Entry as Owned, Inventory};
-use crate::plan::{Held, Plan, Step, Want, canonical};
+use crate::plan::{Held, Manifest, Plan, Step, Want, canonical};
 use crate::revision::Revision;
 
 fn id(name: &str) -> StepId {
@@ -19,13 +19,13 @@ fn step_of(id: StepId, manifest: Value) -> Step {
     let origin = Origin {
         api_version: "v1".into(),
         kind: parts.kind.into(),
-        namespace: parts.namespace.map(str::to_owned),
+        namespace: parts.namespace.map(Into::into),
         name: parts.name.into(),
-        path: format!("{}.yaml", parts.name),
+        path: format!("{}.yaml", parts.name).into(),
         document: 1,
         line: 3,
     };
-    Step::new(id.clone(), Arc::new(origin), None, Want::Object(manifest))
+    Step::new(id.clone(), Arc::new(origin), None, Want::Object(Manifest::new(manifest)))
 }
 
 fn step(name: &str, data: Value) -> Step {
@@ -39,10 +39,10 @@ fn secret(name: &str, value: &str) -> Step {
 }
 
 fn plan(steps: Vec<Step>) -> Plan {
-    let present = steps.iter().map(|step| step.origin.path.clone()).collect();
+    let present = Arc::new(steps.iter().map(|step| step.origin.path.clone()).collect());
     let held = Held { present, ..Held::default() };
     let digest = canonical::digest(steps.iter().map(|step| (step.id.as_str(), step.hash.as_str())));
-    Plan { revision: Revision::default(), steps, digest, held }
+    Plan { revision: Revision::default(), steps: steps.into_iter().map(Arc::new).collect(), digest, held }
 }
 
 fn rules() -> Rules {
@@ -61,9 +61,7 @@ fn printed(comparison: &Comparison, whole: bool) -> String {
 
 #[test]
 fn two_revisions_are_compared_field_by_field_worst_first() {
-    let long = |middle: &str| {
-        format!("one\ntwo\nthree\nfour\nfive\n{middle}\nseven\neight\nnine\nten\n")
-    };
+    let long = |middle: &str| format!("one\ntwo\nthree\nfour\nfive\n{middle}\nseven\neight\nnine\nten\n");
     let comparison = between(
         vec![
             step("same", json!({"a": "1"})),
@@ -93,8 +91,8 @@ change    ConfigMap web/changed  changed.yaml:3
           - data.b: \"2\"
           + data.c:
             + k:
-            +   - v
-            +   - w
+            + - v
+            + - w
           ~ data.m.x: 1 → 2
           ~ data[nginx.conf]:
             @@ line 3
@@ -205,10 +203,10 @@ fn what_only_the_server_or_windlass_writes_is_no_change() {
 
 #[test]
 fn json_has_every_change_with_its_hashes() {
-    let comparison = between(vec![step("a", json!({"x": "1"})), secret("s", "hunter1")], vec![
-        step("a", json!({"x": "2", "y": "3"})),
-        secret("s", "hunter2"),
-    ]);
+    let comparison = between(
+        vec![step("a", json!({"x": "1"})), secret("s", "hunter1")],
+        vec![step("a", json!({"x": "2", "y": "3"})), secret("s", "hunter2")],
+    );
     let json = json(&comparison);
     assert_eq!(json["counts"]["changed"], 2);
     assert_eq!(json["digest"], comparison.digest);
@@ -228,7 +226,11 @@ fn json_has_every_change_with_its_hashes() {
 #[test]
 fn no_form_shows_a_secret_value() {
     let made = |what: &str| {
-        vec![secret("a", &format!("canary-{what}")), secret(&format!("only-{what}"), "canary-alone"), step("k", json!({}))]
+        vec![
+            secret("a", &format!("canary-{what}")),
+            secret(&format!("only-{what}"), "canary-alone"),
+            step("k", json!({})),
+        ]
     };
     let comparison = between(made("one"), made("two"));
     assert_eq!(comparison.entries.len(), 3, "{comparison:?}");
@@ -241,10 +243,10 @@ fn no_form_shows_a_secret_value() {
 #[test]
 fn nothing_in_a_document_steers_the_terminal_or_the_forge() {
     let nasty = "\u{1b}[31m<img src=x> @ada ``` #12 | [a](b)";
-    let comparison = between(vec![step("a", json!({"x": "1"})), step("k", json!({}))], vec![
-        step("a", json!({"x": nasty, "y": format!("{nasty}\n```\n</details>")})),
-        step("k", json!({})),
-    ]);
+    let comparison = between(
+        vec![step("a", json!({"x": "1"})), step("k", json!({}))],
+        vec![step("a", json!({"x": nasty, "y": format!("{nasty}\n```\n</details>")})), step("k", json!({}))],
+    );
     assert!(!printed(&comparison, true).contains('\u{1b}'));
     let page = markdown(&comparison, 60_000);
     assert!(!page.contains('\u{1b}'));
@@ -258,11 +260,15 @@ fn nothing_in_a_document_steers_the_terminal_or_the_forge() {
 
 #[test]
 fn markdown_puts_the_worst_first_and_fits_whatever_there_is() {
-    let many = |from: usize, value: &str| -> Vec<Step> {
-        (from..10_000).map(|n| step(&format!("n{n:05}"), json!({"a": value, "b": value, "c": value}))).collect()
+    let few =
+        between(vec![step("a", json!({})), step("gone", json!({}))], vec![step("a", json!({"x": "1", "y": "2"}))]);
+    let copy = |entry: &Entry, number: usize| Entry { id: id(&format!("n{number:05}")), ..entry.clone() };
+    let copies = |what: What, count: usize| {
+        let entry = few.entries.iter().find(|entry| entry.what == what).unwrap();
+        (0..count).map(move |number| copy(entry, number))
     };
-    let allow = Rules { budget: crate::sync::spec::Budget { max_deletes: 100, max_delete_percent: 100 }, ..rules() };
-    let comparison = super::between(&plan(many(0, "1")), &plan(many(5, "2")), &allow, &[], "x", "y");
+    let entries = copies(What::Delete, 5).chain(copies(What::Update, 9_995)).collect();
+    let comparison = Comparison { entries, ..few.clone() };
     for limit in [60_000, 5_000] {
         let page = markdown(&comparison, limit);
         assert!(page.len() <= limit, "{}", page.len());
@@ -278,6 +284,4 @@ fn markdown_puts_the_worst_first_and_fits_whatever_there_is() {
             assert!(!line.contains("<details>") || lines <= 4, "{line}");
         }
     }
-    let ids: BTreeSet<&StepId> = comparison.entries.iter().map(|entry| &entry.id).collect();
-    assert_eq!(ids.len(), 10_000);
 }

@@ -50,22 +50,37 @@ fn written(
     let outcomes = names.iter().zip(states).map(|(name, state)| (id(name), outcome(*state))).collect();
     let revision = Revision { id: format!("revision-{second}"), ..Revision::default() };
     let facts = Facts {
-        who: &who,
         now: at(second),
         duration_ms: 7,
         revision: Some(&revision),
         fetched_at: Some(at(second)),
-        plan: Some(&plan),
         problems,
-        inventory: None,
-        live: BTreeMap::new(),
-        outcomes: &outcomes,
         wrote,
         end,
-        source_error: None,
-        handled: None,
+        ..facts(&who, &plan, &outcomes)
     };
     summarize(previous, &facts)
+}
+
+/// A pass that ran to its end, of which nothing in particular is known.
+fn facts<'a>(who: &'a Who, plan: &'a Plan, outcomes: &'a BTreeMap<StepId, Outcome>) -> Facts<'a> {
+    Facts {
+        who,
+        now: at(1),
+        duration_ms: 0,
+        revision: None,
+        fetched_at: None,
+        plan: Some(plan),
+        problems: &[],
+        inventory: None,
+        live: BTreeMap::new(),
+        outcomes,
+        wrote: Wrote::default(),
+        end: End::Done,
+        source_error: None,
+        handled: None,
+        pinned: None,
+    }
 }
 
 fn condition<'a>(summary: &'a Summary, kind: &str) -> Option<(&'a str, &'a str)> {
@@ -147,22 +162,7 @@ fn history_and_problems_of_a_status_are_bounded_and_the_newest_stands_first() {
 fn what_left_the_plan_and_may_not_be_deleted_is_shown_and_counted() {
     let (plan, who) = (plan(&["a"]), Who::default());
     let outcomes = BTreeMap::from([(id("a"), outcome(State::Ready)), (id("old"), outcome(State::Refused))]);
-    let facts = Facts {
-        who: &who,
-        now: at(1),
-        duration_ms: 0,
-        revision: None,
-        fetched_at: None,
-        plan: Some(&plan),
-        problems: &[],
-        inventory: None,
-        live: BTreeMap::new(),
-        outcomes: &outcomes,
-        wrote: Wrote::default(),
-        end: End::Done,
-        source_error: None,
-        handled: Some("tea-time"),
-    };
+    let facts = Facts { handled: Some("tea-time"), ..facts(&who, &plan, &outcomes) };
     let summary = summarize(&Summary::default(), &facts);
     assert_eq!(summary.view.details.refused_deletes, 1);
     assert_eq!((summary.view.counts.steps, summary.view.counts.refused), (2, 1));
@@ -186,22 +186,19 @@ fn the_status_of_a_cr_that_is_left_to_another_controller_is_not_written() {
     for (reason, written) in [("Ready", true), (OTHER_CONTROLLER, false)] {
         let said = Outcome { reason: reason.to_owned(), ..outcome(State::Refused) };
         let outcomes = BTreeMap::from([(cr.clone(), said), (child.clone(), outcome(State::Ready))]);
-        let facts = Facts {
-            who: &who,
-            now: at(1),
-            duration_ms: 0,
-            revision: None,
-            fetched_at: None,
-            plan: Some(&plan),
-            problems: &[],
-            inventory: None,
-            live: BTreeMap::new(),
-            outcomes: &outcomes,
-            wrote: Wrote::default(),
-            end: End::Done,
-            source_error: None,
-            handled: None,
-        };
+        let facts = facts(&who, &plan, &outcomes);
         assert_eq!(summarize(&Summary::default(), &facts).crs.contains_key(&cr), written, "{reason}");
     }
+}
+
+#[test]
+fn a_pin_is_told_with_the_way_back() {
+    let (plan, who) = (plan(&["a"]), Who { name: "platform".to_owned(), ..Who::default() });
+    let outcomes = BTreeMap::from([(id("a"), outcome(State::Ready))]);
+    let facts = Facts { pinned: Some("3f2a1bc99887"), ..facts(&who, &plan, &outcomes) };
+    let summary = summarize(&Summary::default(), &facts);
+    let ready = find(&summary.status.conditions, READY).unwrap();
+    assert_eq!(ready.status, "True");
+    let told = "It is held at 3f2a1bc; `windlass sync platform` follows the source again.";
+    assert!(ready.message.ends_with(told), "{}", ready.message);
 }

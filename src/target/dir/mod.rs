@@ -5,6 +5,7 @@
 //! Called by `agent` through [`World`].
 
 mod file;
+mod labelled;
 pub mod path;
 mod reader;
 pub mod watch;

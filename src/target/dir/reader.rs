@@ -60,7 +60,7 @@ impl Reader {
         let concerned = plan.steps.iter().filter_map(|step| {
             let op = &diff.changes().get(&step.id)?.op;
             let read = matches!(op, Op::Update(_) | Op::Refuse(_) | Op::Create);
-            read.then(|| Some((step.id.clone(), path::relative(&step.id)?, step.want.object()?.clone())))?
+            read.then(|| Some((step.id.clone(), path::relative(&step.id)?, step.want.object()?.value())))?
         });
         let concerned: Vec<_> = concerned.collect();
         let (root, part_of) = (self.0.root.clone(), self.0.part_of.clone());

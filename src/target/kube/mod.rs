@@ -44,10 +44,9 @@ use tokio_util::task::AbortOnDropHandle;
 
 pub use crds::{CrdState, ensure_crds};
 pub use discovery::{Scopes, means};
-pub use owned::{Labelled, Repaired};
-pub use reader::{Reader, Traced};
 pub(crate) use hash_key::{LABEL as HASH_KEY_LABEL, NAME as HASH_KEY};
 pub use mirror::{Note, Notes, Timing};
+pub use reader::{Reader, Traced};
 pub use status::{EventNote, ObjectName, Reports, Severity};
 pub(crate) use store::LABEL as INVENTORY_LABEL;
 

@@ -1,6 +1,6 @@
 //! What carries a sync's mark in the cluster, whatever the inventory says: for `windlass inventory` and its `--repair`.
 //!
-//! IO. Touches no object: of all it finds it writes nothing but the inventory. An object counts only with our part-of
+//! IO, reads only. An object counts only with our part-of
 //! label *and* our Apply entry, for labels are copied (a Service's to its EndpointSlices, say). Called by `cli`.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -11,34 +11,15 @@ use serde_json::Value;
 use super::discovery::{Known, Resource};
 use super::observe::controller;
 use super::store::config_maps;
+use super::wire::{METADATA_LIST, Refused};
 use super::{Kube, managed};
 use crate::inventory::Entry;
 use crate::plan::StepId;
-use crate::sync::ORIGIN;
-use crate::target::{Class, Failure};
+use crate::sync::{ORIGIN, PART_OF};
+use crate::target::{Class, Failure, Labelled};
 
 /// LISTs in flight at once.
 const AT_ONCE: usize = 16;
-
-/// What carries our label.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Labelled {
-    /// Ours by label and Apply entry, as an inventory would record it.
-    pub ours: BTreeMap<StepId, Entry>,
-    /// Labelled, but not ours: why.
-    pub others: BTreeMap<StepId, String>,
-    /// Kinds that could not be listed: why.
-    pub unread: Vec<String>,
-}
-
-/// What a repair did.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Repaired {
-    /// Entries that were added.
-    pub added: usize,
-    /// Entries in all, now.
-    pub entries: usize,
-}
 
 impl Kube {
     /// Everything of every kind that carries our part-of label.
@@ -48,17 +29,17 @@ impl Kube {
     pub async fn labelled(&self) -> Result<Labelled, Failure> {
         let kinds = self.discovery.all().await.map_err(|refused| {
             let message = format!("reading the kinds of the cluster: {}", refused.message);
-            Failure::new(Class::Retry, "ClusterUnreachable", message)
+            Failure::new(Class::Retry, "Unreachable", message)
         })?;
         let mut labelled = Labelled::default();
         let lists = kinds.into_iter().map(|kind| async move {
-            let listed = self.list(&kind, None).await;
+            let listed = self.marked(&kind).await;
             (kind, listed)
         });
         let mut lists = stream::iter(lists.collect::<Vec<_>>()).buffer_unordered(AT_ONCE);
         while let Some((kind, listed)) = lists.next().await {
             match listed {
-                Ok((found, _)) => found.values().for_each(|object| self.sort_in(&kind, object, &mut labelled)),
+                Ok(found) => found.iter().for_each(|object| self.sort_in(&kind, object, &mut labelled)),
                 // Not a kind that is listed.
                 Err(refused) if matches!(refused.code, 404 | 405) => {}
                 Err(refused) => labelled.unread.push(format!("{}: {}", kind.plural, refused.message)),
@@ -66,6 +47,19 @@ impl Kube {
         }
         labelled.unread.sort();
         Ok(labelled)
+    }
+
+    /// Everything of one kind that carries our part-of label, metadata only, page by page.
+    async fn marked(&self, resource: &Resource) -> Result<Vec<Value>, Refused> {
+        let label = format!("{}%3D{}", PART_OF.replace('/', "%2F"), self.options.part_of);
+        let path = format!("{}?labelSelector={label}&", resource.collection(None));
+        let mut found = Vec::new();
+        let mut each = |item| match item {
+            Some(item) => found.push(item),
+            None => found.clear(),
+        };
+        self.mirror.pages(&path, METADATA_LIST, &mut each).await?;
+        Ok(found)
     }
 
     fn sort_in(&self, kind: &Resource, object: &Value, labelled: &mut Labelled) {
@@ -91,33 +85,13 @@ impl Kube {
         labelled.ours.insert(id, entry);
     }
 
-    /// Records entries that the stored inventory lacks; what it has stays as it is. A damaged or incomplete inventory is
-    /// made whole from what can still be read of it and from these. Each write carries the resourceVersion that was
-    /// read: an agent that writes at the same time loses nothing.
-    ///
-    /// # Errors
-    /// If it belongs to another sync or source, if somebody writes it all the time, or if the cluster refuses.
-    pub async fn repair_inventory(&self, ours: &BTreeMap<StepId, Entry>) -> Result<Repaired, Failure> {
-        let mut last = Ok(Repaired::default());
-        for _ in 0..4 {
-            last = self.record_missing(ours).await;
-            match &last {
-                Err(failure) if failure.reason == "InventoryConflict" => {}
-                _ => return last,
-            }
-        }
-        last
-    }
-
     /// When each object of an inventory was created (RFC 3339), as far as it can be listed.
     pub async fn births(&self, ids: &BTreeMap<StepId, Entry>) -> BTreeMap<StepId, String> {
-        let kinds: BTreeSet<(&str, &str)> = ids
-            .iter()
-            .filter_map(|(id, entry)| Some((entry.api_version.as_str(), id.object_parts()?.kind)))
-            .collect();
+        let kinds: BTreeSet<(&str, &str)> =
+            ids.iter().filter_map(|(id, entry)| Some((entry.api_version.as_str(), id.object_parts()?.kind))).collect();
         let lists = kinds.into_iter().map(|(version, kind)| async move {
             let Known::Served(resource) = self.discovery.find(version, kind).await else { return Vec::new() };
-            let Ok((found, _)) = self.list(&resource, None).await else { return Vec::new() };
+            let Ok(found) = self.marked(&resource).await else { return Vec::new() };
             let born = |object: &Value| {
                 let text = |pointer| object.pointer(pointer).and_then(Value::as_str);
                 let id = StepId::object(
@@ -128,7 +102,7 @@ impl Kube {
                 );
                 Some((id, text("/metadata/creationTimestamp")?.to_owned()))
             };
-            found.values().filter_map(born).collect::<Vec<_>>()
+            found.iter().filter_map(born).collect::<Vec<_>>()
         });
         let all: Vec<Vec<(StepId, String)>> =
             stream::iter(lists.collect::<Vec<_>>()).buffer_unordered(AT_ONCE).collect().await;

@@ -29,7 +29,8 @@ fn part(field: &str, live: &Value, like: Option<&Value>, fields: Option<&Value>)
                 return Some(live.clone());
             }
             let one = |(key, value): (&String, &Value)| {
-                let (like, fields) = (like.and_then(|it| it.get(key)), fields.and_then(|it| it.get(format!("f:{key}"))));
+                let (like, fields) =
+                    (like.and_then(|it| it.get(key)), fields.and_then(|it| it.get(format!("f:{key}"))));
                 Some((key.clone(), part(key, value, like, fields)?))
             };
             Some(Value::Object(map.iter().filter_map(one).collect()))

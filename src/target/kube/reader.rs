@@ -22,7 +22,7 @@ use crate::diff::guard::reasons::DRIFTED;
 use crate::diff::render::compare::{Outlook, Pair};
 use crate::diff::{Diff, Observed, Op, Reason, Which};
 use crate::inventory::Inventory;
-use crate::plan::{Plan, Step, StepId};
+use crate::plan::{Manifest, Plan, Step, StepId};
 use crate::sync::{CONTENT_HASH, ORIGIN, PART_OF};
 use crate::target::{Class, Failure};
 
@@ -118,7 +118,7 @@ impl Reader {
     }
 
     async fn pair(&self, plan: &Plan, step: &Step, op: &Op) -> Pair {
-        let planned = |outlook| Pair { before: None, after: step.want.object().cloned(), outlook };
+        let planned = |outlook| Pair { before: None, after: step.want.object().map(Manifest::value), outlook };
         let work = match self.kube.prepare(step).await {
             Ok(work) => work,
             Err(failure) => return planned(Outlook::Unsure(failure.message)),
@@ -223,7 +223,7 @@ impl Reader {
     /// If the kind is not known or may be several, or the object cannot be read.
     pub async fn trace(&self, kind: &str, namespace: Option<&str>, name: &str) -> Result<Option<Traced>, Failure> {
         let kinds = self.kube.discovery.meant(kind).await.map_err(|refused| {
-            Failure::new(Class::Retry, "ClusterUnreachable", format!("reading the kinds of the cluster: {}", refused.message))
+            Failure::new(Class::Retry, "Unreachable", format!("reading the kinds of the cluster: {}", refused.message))
         })?;
         let resource = match kinds.as_slice() {
             [one] => one,
@@ -237,7 +237,7 @@ impl Reader {
                 None => {
                     let names: Vec<String> = several.iter().map(|it| format!("{}.{}", it.plural, it.group)).collect();
                     let message = format!("{kind} may be {}; write one of these", names.join(" or "));
-                    return Err(Failure::new(Class::Stalled, "Ambiguous", message));
+                    return Err(Failure::new(Class::Stalled, "BadRequest", message));
                 }
             },
         };

@@ -4,16 +4,18 @@
 //! united with every entry that the caller was never told of: two agents by accident never lose each other's. An
 //! inventory of another sync or source is refused, never overwritten. Called through `World`.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod repair;
+
+use std::collections::BTreeSet;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use super::Kube;
 use super::answers::{Doing, classify};
 use super::discovery::Resource;
-use super::owned::Repaired;
 use super::wire::{JSON, MERGE_PATCH, Refused};
-use crate::inventory::{Entry, Inventory, codec};
+use crate::inventory::{Inventory, codec};
 use crate::plan::StepId;
 use crate::plan::stamp::MANAGER;
 use crate::sync::{DEFAULT_NAMESPACE, MANAGED_BY};
@@ -64,7 +66,7 @@ impl Kube {
 
     pub(super) async fn store(&self, inventory: &Inventory) -> Result<(), Failure> {
         let mut stored = self.stored.lock().await;
-        for _ in 0..ATTEMPTS {
+        for attempt in 0..ATTEMPTS {
             if !stored.loaded {
                 let told = std::mem::take(&mut stored.told);
                 *stored = self.read_shards().await?;
@@ -87,6 +89,9 @@ impl Kube {
                     if let Stop::Failure(failure) = stop {
                         return Err(failure);
                     }
+                    // Two that meet again and again step out of each other's way.
+                    let most = 10_u64 << attempt.min(6);
+                    tokio::time::sleep(Duration::from_millis(fastrand::u64(0..=most))).await;
                 }
             }
         }
@@ -147,41 +152,6 @@ impl Kube {
         }
         *self.stored.lock().await = Stored::default();
         Ok(())
-    }
-
-    /// See [`Self::repair_inventory`]; once.
-    pub(super) async fn record_missing(&self, ours: &BTreeMap<StepId, Entry>) -> Result<Repaired, Failure> {
-        let found = self.found_shards().await?;
-        if let Some(other) = found.iter().find(|found| found.source != self.options.source_url) {
-            return Err(self.mismatch(&self.shard_name(other.number), &other.source));
-        }
-        let texts: Vec<String> = found.iter().map(|found| found.shard.text.clone()).collect();
-        let mut wanted = codec::salvage(&texts);
-        if !texts.is_empty() && !wanted.sync.is_empty() && wanted.sync != self.options.sync_id {
-            return Err(self.mismatch(&self.shard_name(0), &format!("sync {}", wanted.sync)));
-        }
-        wanted.sync.clone_from(&self.options.sync_id);
-        wanted.source.clone_from(&self.options.source_url);
-        let before = wanted.entries.len();
-        for (id, entry) in ours {
-            wanted.entries.entry(id.clone()).or_insert_with(|| entry.clone());
-        }
-        let added = wanted.entries.len() - before;
-        // Whole and complete already: nothing is written.
-        if added == 0 && codec::decode(&texts).is_ok() {
-            return Ok(Repaired { added, entries: before });
-        }
-        let shards = codec::encode(&wanted, SHARD);
-        for (number, text) in shards.iter().enumerate().rev() {
-            let version = found.iter().find(|found| found.number == number).map(|found| found.shard.version.as_str());
-            self.put_shard(number, text, version).await.map_err(|stop| self.in_between(stop))?;
-        }
-        for extra in found.iter().filter(|found| found.number >= shards.len()).rev() {
-            let deleted = self.delete_shard(extra.number, &extra.shard.version).await;
-            deleted.map_err(|stop| self.in_between(stop))?;
-        }
-        self.stored.lock().await.loaded = false;
-        Ok(Repaired { added, entries: wanted.entries.len() })
     }
 
     async fn read_shards(&self) -> Result<Stored, Failure> {
@@ -434,6 +404,7 @@ fn unite(ours: &Inventory, told: &BTreeSet<StepId>, stored: Option<&Inventory>) 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::inventory::Entry;
 
     fn inventory(ids: &[(&str, Option<&str>)]) -> Inventory {
         let mut inventory = Inventory::new("s", "u");

@@ -14,6 +14,7 @@ mod once;
 mod passes;
 mod pitfalls_watch;
 mod prune;
+mod reviewing;
 mod rights;
 mod shared;
 mod stored_inventory;

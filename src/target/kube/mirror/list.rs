@@ -156,7 +156,7 @@ impl Mirror {
     }
     /// All pages of a LIST; `each` is given every item, and nothing when the server made it start over. Returns from
     /// where to watch on.
-    pub(super) async fn pages(
+    pub(in crate::target::kube) async fn pages(
         &self,
         path: &str,
         accept: &'static str,
