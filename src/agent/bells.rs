@@ -10,6 +10,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use super::bench::Bench;
+use super::tenure::Tenure;
 use super::trigger::Trigger;
 use crate::source::Watch;
 use crate::target::Target;
@@ -63,7 +64,20 @@ pub(super) async fn hang(bench: &Bench<Target>) -> (mpsc::Receiver<Trigger>, Bel
             }
         }
     });
-    forward.spawn(pass_on(rung, triggers, Trigger::Request));
+    forward.spawn(pass_on(rung, triggers.clone(), Trigger::Request));
+
+    bench.board.neighbours.hang(&bench.key(), triggers.clone());
+    let (bell, rung) = mpsc::channel(1);
+    bench.board.claims.hang(&bench.part_of(), bell);
+    forward.spawn(pass_on(rung, triggers.clone(), Trigger::Neighbour));
+    if let Some(mut ours) = bench.tenure.as_ref().map(Tenure::watch) {
+        forward.spawn(async move {
+            while ours.changed().await.is_ok() {
+                // The first pass takes the Lease itself and knows.
+                _ = triggers.try_send(Trigger::Neighbour);
+            }
+        });
+    }
 
     (heard, Bells { _source: source, _target: target, _requests: requests, _forward: forward })
 }

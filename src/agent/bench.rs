@@ -9,7 +9,9 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::board::Board;
+use super::neighbours::{Follows, Key};
 use super::store::{Control, Place, Store};
+use super::tenure::Tenure;
 use super::writer::Writer;
 use crate::declared::{Memo, Scopes};
 use crate::diff::compare::Rules;
@@ -42,6 +44,8 @@ pub(super) struct Bench<W> {
     pub(super) store: Store,
     pub(super) place: Place,
     pub(super) writer: Writer,
+    /// The Lease of the sync; none where the state folder's lock is all it takes.
+    pub(super) tenure: Option<Tenure>,
     pub(super) board: Board,
     pub(super) metrics: Arc<Metrics>,
     pub(super) clock: fn() -> Timestamp,
@@ -86,14 +90,43 @@ impl<W> Bench<W> {
         format!("{}/{}", self.who.namespace, self.who.name)
     }
 
+    /// Namespace and name.
+    pub(super) fn key(&self) -> Key {
+        (self.who.namespace.clone(), self.who.name.clone())
+    }
+
+    /// What it follows, unless it is held at a commit.
+    pub(super) fn follows(&self, memory: &Memory) -> Option<Follows> {
+        let pinned = memory.control.pinned.is_some();
+        (!pinned).then(|| (self.spec.source.url.clone(), self.spec.source.reference.clone()))
+    }
+
+    /// Its part-of label.
+    pub(super) fn part_of(&self) -> String {
+        crate::sync::part_of(&self.who.namespace, &self.who.name)
+    }
+
+    /// Gives up what only a running agent holds.
+    pub(super) async fn release(&self) {
+        if let Some(tenure) = &self.tenure {
+            tenure.release().await;
+        }
+    }
+
     /// The annotation that asks for a pass.
     pub(super) fn requested_at(&self) -> Option<String> {
         self.annotations.get("windlass.dev/requested-at").cloned()
     }
 
     /// What the user allows.
-    pub(super) fn rules(&self, revision: &Revision) -> Rules {
-        rules(&self.spec, &self.annotations, revision)
+    pub(super) fn rules(&self, revision: &Revision, plan: &Plan, inventory: &Inventory) -> Rules {
+        let (claims, part_of) = (&self.board.claims, self.part_of());
+        let unwanted = inventory.unwanted(plan).map(|(id, _)| id);
+        Rules {
+            wanted_elsewhere: claims.wanted_by_others(&part_of, unwanted),
+            siblings: claims.siblings(&part_of),
+            ..rules(&self.spec, &self.annotations, revision)
+        }
     }
 
     /// Whether writes are allowed now; if not, when they are.

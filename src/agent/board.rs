@@ -7,7 +7,9 @@ use std::sync::Arc;
 
 use tokio::sync::{broadcast, watch};
 
+use super::neighbours::Neighbours;
 use crate::report::view::{SyncView, View};
+use crate::target::claims::Claims;
 
 /// A pass that changed something, for whoever tells it live.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,6 +43,10 @@ pub struct Board {
     ready: watch::Sender<bool>,
     first: watch::Sender<BTreeSet<(String, String)>>,
     landed: broadcast::Sender<Landed>,
+    /// Who waits for whom.
+    pub(super) neighbours: Neighbours,
+    /// Who wants what in the cluster.
+    pub(super) claims: Claims,
 }
 
 impl Default for Board {
@@ -50,6 +56,8 @@ impl Default for Board {
             ready: watch::Sender::default(),
             first: watch::Sender::default(),
             landed: broadcast::Sender::new(64),
+            neighbours: Neighbours::default(),
+            claims: Claims::default(),
         }
     }
 }

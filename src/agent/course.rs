@@ -120,10 +120,14 @@ pub(super) async fn finish<W: World>(
     memory.summary = summary;
     memory.live = None;
     bench.board.publish(&memory.summary.view);
+    let ready_at = course.revision.as_ref().filter(|_| end == End::Done && memory.is_ready());
+    bench.board.neighbours.ended(&bench.key(), ready_at.map(|revision| revision.id.as_str()));
     bench.board.seen(&bench.who.namespace, &bench.who.name);
 
     let began = Instant::now();
-    if let Some(prepared) = &course.prepared {
+    if let End::Elsewhere(_) = end {
+        // The other agent tells the cluster.
+    } else if let Some(prepared) = &course.prepared {
         bench.writer.write(&bench.who, &memory.summary, &prepared.plan, &bench.world.statuses()).await;
     } else {
         bench.writer.write_sync(&bench.who, &memory.summary).await;
@@ -136,7 +140,7 @@ pub(super) async fn finish<W: World>(
     bench.metrics.stage(Stage::Report, began.elapsed());
 
     let ready = memory.is_ready();
-    let could_not_run = matches!(end, End::NoRevision | End::TargetFailed(..) | End::Invalid);
+    let could_not_run = matches!(end, End::NoRevision | End::TargetFailed(..) | End::Invalid | End::Elsewhere(_));
     let wrote = course.wrote.applied + course.wrote.pruned > 0;
     let outcome = match end {
         _ if could_not_run => telemetry::Outcome::Failed,
@@ -145,7 +149,7 @@ pub(super) async fn finish<W: World>(
         _ if wrote => telemetry::Outcome::Changed,
         _ => telemetry::Outcome::Unchanged,
     };
-    if end != End::Suspended {
+    if !matches!(end, End::Suspended | End::Elsewhere(_)) {
         bench.metrics.pass_finished(&bench.label(), outcome, (bench.clock)());
     }
     tracing::info!(
@@ -160,7 +164,9 @@ pub(super) async fn finish<W: World>(
     Ended {
         ready,
         could_not_run,
-        retry: could_not_run || counts.failed > 0 || course.outcomes.values().any(may_pass),
+        retry: could_not_run && !matches!(end, End::Elsewhere(_))
+            || counts.failed > 0
+            || course.outcomes.values().any(may_pass),
         retry_after: None,
         opens,
         cancelled: end == End::Cancelled,

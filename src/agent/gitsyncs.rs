@@ -15,6 +15,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::open::{self, OpenError, Wanted};
+use super::store::StoreError;
 use super::{Config, pass, run, timing};
 use crate::plan::canonical;
 use crate::problem::Problem;
@@ -84,6 +85,7 @@ pub async fn watch_cluster(
                 for key in gone {
                     end(&shared, &mut running, &key).await;
                 }
+                config.board.neighbours.complete();
                 config.board.started();
             }
             Some(Ok(watcher::Event::Apply(object))) => update(&shared, &mut running, object, stop).await,
@@ -130,12 +132,18 @@ async fn update(
     let own_stop = stop.child_token();
     let (shared, token) = (shared.clone(), own_stop.clone());
     shared.config.board.expect(&key.0, &key.1);
+    // Known to those that wait for it even if it cannot be started.
+    let needs = value.pointer("/spec/dependsOn").and_then(Value::as_array).into_iter().flatten();
+    let needs = needs.filter_map(Value::as_str).map(|text| load::dependency(&key.0, text)).collect();
+    shared.config.board.neighbours.join(&key, needs);
     let task = tokio::spawn(async move { live(shared, object, value, token).await });
     running.insert(key, Running { started_with, stop: own_stop, task });
 }
 
 async fn end(shared: &Shared, running: &mut BTreeMap<Key, Running>, key: &Key) {
     halt(running, key).await;
+    shared.config.board.neighbours.leave(key);
+    shared.config.board.claims.leave(&crate::sync::part_of(&key.0, &key.1));
     shared.config.board.remove(&key.0, &key.1);
 }
 
@@ -226,7 +234,9 @@ async fn patch_finalizers(
 async fn farewell(shared: &Shared, wanted: &Wanted, prunes: bool, stop: &CancellationToken) -> Result<bool, OpenError> {
     if prunes {
         let (bench, mut memory) = open::open(&shared.config, wanted).await?;
-        if !pass::prune_all(&bench, &mut memory, stop).await {
+        let empty = pass::prune_all(&bench, &mut memory, stop).await;
+        bench.release().await;
+        if !empty {
             return Ok(false);
         }
     }
@@ -254,6 +264,11 @@ async fn invalid(shared: &Shared, object: &DynamicObject, problems: &[Problem]) 
 }
 
 async fn cannot_start(shared: &Shared, wanted: &Wanted, error: &OpenError) {
+    if matches!(error, OpenError::Store(StoreError::Locked { .. })) {
+        // The agent that has the state folder tells the cluster.
+        shared.config.board.seen(wanted.namespace(), wanted.name());
+        return;
+    }
     let mut object = DynamicObject::new(wanted.name(), &resource());
     object.metadata = wanted.sync.metadata.clone();
     let text = error.to_string();

@@ -7,12 +7,15 @@ mod bells;
 mod bench;
 pub mod board;
 mod course;
+mod gate;
 mod gitsyncs;
+mod neighbours;
 mod open;
 mod pass;
 mod reading;
 pub mod store;
 mod task;
+mod tenure;
 mod timing;
 pub mod trigger;
 mod writer;
@@ -29,6 +32,7 @@ pub use open::{OpenError, Wanted, kube_options};
 pub use timing::CHECKS;
 
 use crate::report::summary::{Summary, Wrote};
+use crate::sync::load;
 use crate::target::kube::connect::Connection;
 use crate::telemetry::Metrics;
 
@@ -75,6 +79,35 @@ pub async fn once(config: &Config, wanted: &Wanted, stop: &CancellationToken) ->
     })
 }
 
+/// The syncs of a command line, which are all that there are: named to one another, and each after those that it depends
+/// on.
+///
+/// # Errors
+/// If one depends on another that is not among them, or they wait for one another in a circle.
+pub fn line_up(config: &Config, wanted: Vec<Wanted>) -> Result<Vec<Wanted>, OpenError> {
+    for one in &wanted {
+        join(config, one);
+    }
+    config.board.neighbours.complete();
+    if let Some(((namespace, name), flaw)) = config.board.neighbours.flaw() {
+        return Err(OpenError::Spec(format!("{namespace}/{name}"), flaw.to_string()));
+    }
+    let mut left: std::collections::BTreeMap<_, _> = wanted.into_iter().map(|one| (key(&one), one)).collect();
+    let keys: Vec<_> = left.keys().cloned().collect();
+    let order = config.board.neighbours.in_order(&keys);
+    Ok(order.iter().filter_map(|key| left.remove(key)).collect())
+}
+
+fn key(wanted: &Wanted) -> neighbours::Key {
+    (wanted.namespace().to_owned(), wanted.name().to_owned())
+}
+
+/// Names a sync, and those that it waits for, to the others.
+fn join(config: &Config, wanted: &Wanted) {
+    let needs = wanted.sync.spec.depends_on.iter().map(|text| load::dependency(wanted.namespace(), text));
+    config.board.neighbours.join(&key(wanted), needs.collect());
+}
+
 /// Keeps these syncs converged until stopped. Returns once every pass has ended between two steps.
 ///
 /// # Errors
@@ -83,6 +116,9 @@ pub async fn run(config: &Config, wanted: &[Wanted], stop: &CancellationToken) -
     let mut opened = Vec::with_capacity(wanted.len());
     for one in wanted {
         config.board.expect(one.namespace(), one.name());
+        join(config, one);
+    }
+    for one in wanted {
         opened.push(open::open(config, one).await?);
     }
     config.board.started();
@@ -90,6 +126,7 @@ pub async fn run(config: &Config, wanted: &[Wanted], stop: &CancellationToken) -
         config.board.publish(&shown(bench, memory).view);
         let (triggers, _bells) = bells::hang(bench).await;
         task::run(bench, memory, triggers, stop).await;
+        bench.release().await;
     });
     futures::future::join_all(tasks).await;
     Ok(())

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::bench::{Bench, Memory};
 use super::store::{Place, Store, StoreError};
+use super::tenure::Tenure;
 use super::writer::Writer;
 use super::{Config, timing};
 use crate::kinds;
@@ -16,6 +17,7 @@ use crate::source::{Credentials, Source, SourceConfig, SourceError};
 use crate::sync::PIN;
 use crate::sync::spec::{GitSync, GitSyncSpec, Reference};
 use crate::target::dir::Dir;
+use crate::target::kube::lease::Lease;
 use crate::target::kube::{Kube, Note, Notes, Options, Reports};
 use crate::target::{Failure, Target};
 use crate::telemetry::WatchEvent;
@@ -89,11 +91,13 @@ pub(super) async fn open(config: &Config, wanted: &Wanted) -> Result<(Bench<Targ
         credentials,
         ..SourceConfig::default()
     })?;
-    let (world, cluster) = target(config, wanted, &namespace, &name).await?;
-    let writer = match &config.cluster {
-        Some(cluster) if world.is_kube() => {
+    let identity = store.identity()?;
+    let (world, cluster, tenure) = target(config, wanted, &namespace, &name, &identity)?;
+    let writer = match (&config.cluster, &tenure) {
+        (Some(cluster), Some(tenure)) => {
             let manager = crate::sync::field_manager(&crate::sync::id(&namespace, &name));
-            Writer::cluster(Reports::new(cluster.client.clone(), &manager), wanted.in_cluster, &wanted.sync)
+            let reports = Reports::fenced(cluster.client.clone(), &manager, &tenure.fence());
+            Writer::cluster(reports, wanted.in_cluster, &wanted.sync)
         }
         _ => Writer::Nowhere,
     };
@@ -125,6 +129,7 @@ pub(super) async fn open(config: &Config, wanted: &Wanted) -> Result<(Bench<Targ
         world,
         store,
         writer,
+        tenure,
         board: config.board.clone(),
         metrics: Arc::clone(&config.metrics),
         clock: config.clock,
@@ -144,11 +149,17 @@ pub(super) async fn open(config: &Config, wanted: &Wanted) -> Result<(Bench<Targ
     Ok((bench, memory))
 }
 
-async fn target(config: &Config, wanted: &Wanted, namespace: &str, name: &str) -> Result<(Target, String), OpenError> {
+fn target(
+    config: &Config,
+    wanted: &Wanted,
+    namespace: &str,
+    name: &str,
+    identity: &str,
+) -> Result<(Target, String, Option<Tenure>), OpenError> {
     let spec = &wanted.sync.spec;
     if let Some(directory) = spec.target.as_ref().and_then(|target| target.directory.as_ref()) {
         let dir = Dir::new(Path::new(&directory.path), &wanted.folder, namespace, name, &spec.source.url);
-        return Ok((Target::Dir(Box::new(dir)), String::new()));
+        return Ok((Target::Dir(Box::new(dir)), String::new(), None));
     }
     let Some(cluster) = &config.cluster else {
         let why = "its target is a Kubernetes cluster, and there is no connection to one".to_owned();
@@ -163,8 +174,19 @@ async fn target(config: &Config, wanted: &Wanted, namespace: &str, name: &str) -
         Note::Moved => metrics.watch_event(WatchEvent::Moved),
         Note::Suspect => metrics.watch_event(WatchEvent::Suspect),
     })));
-    let world = Target::Kube(Box::new(Kube::new(cluster.client.clone(), options)));
-    Ok((world, config.cluster_name.clone()))
+    options.claims = config.board.claims.clone();
+    options.claims.join(&options.part_of, &format!("{namespace}/{name}"), &options.manager);
+    options.account.clone_from(&spec.service_account_name);
+    let acting = match &spec.service_account_name {
+        Some(account) => cluster.acting_as(namespace, account)?,
+        None => cluster.client.clone(),
+    };
+    let tenure = Tenure::new(
+        Lease::new(cluster.client.clone(), &options, identity, config.clock),
+        format!("{namespace}/{name}"),
+    );
+    let kube = Kube::with(acting, cluster.client.clone(), &tenure.fence(), options);
+    Ok((Target::Kube(Box::new(kube)), config.cluster_name.clone(), Some(tenure)))
 }
 
 /// What a cluster target has to know of a sync.

@@ -3,7 +3,6 @@
 //! fetch → read → expand → observe → diff → execute → summarize → write. Decides nothing that a pure room can decide.
 //! Called by `task` alone.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -13,15 +12,17 @@ use tokio_util::sync::CancellationToken;
 use super::bench::{Bench, Memory, Prepared};
 use super::board::Landed;
 use super::course::{Course, Ended, facts, finish, target_failed};
+use super::gate::Hold;
 use super::reading::{Fetched, Unprepared, fetch, inventory, prepare, timed};
+use super::tenure::Away;
 use super::trigger::Batch;
 use crate::diff::{self, Diff, Op};
 use crate::inventory::Inventory;
-use crate::plan::{Plan, State, StepId};
+use crate::plan::{Plan, StepId};
 use crate::report::summary::{End, summarize};
 use crate::revision::Revision;
-use crate::sync::conditions::reasons;
 use crate::sync::spec::Budget;
+use crate::target::execute::reasons::CANCELLED;
 use crate::target::execute::{Applied, Limits, Outcome, execute};
 use crate::target::{Which, World};
 use crate::telemetry::Stage;
@@ -40,6 +41,15 @@ pub(super) async fn pass<W: World>(
     cancel: &CancellationToken,
 ) -> Ended {
     let mut course = Course::begin(bench);
+    match bench.enter().await {
+        Ok(()) => {}
+        Err(Away::Elsewhere(message)) => {
+            // The other agent writes: what was stored is read again when it is our turn.
+            memory.inventory = None;
+            return finish(bench, memory, &course, End::Elsewhere(&message), None).await;
+        }
+        Err(Away::Failed(failure)) => return target_failed(bench, memory, &course, &failure).await,
+    }
     if bench.spec.suspend || memory.control.suspended {
         return finish(bench, memory, &course, End::Suspended, None).await;
     }
@@ -54,12 +64,17 @@ pub(super) async fn pass<W: World>(
     }
     let Some(revision) = revision else { return finish(bench, memory, &course, End::NoRevision, None).await };
     attempting.send_replace(Some(revision.id.clone()));
+    bench.board.neighbours.attempts(&bench.key(), &revision.id, bench.follows(memory));
     let mut known = memory.prepared.as_ref().filter(|prepared| prepared.plan.revision.id == revision.id).cloned();
     if why.only_new() && known.is_some() && memory.settled && course.source_error.is_none() {
         return Ended { ready: memory.is_ready(), ..Ended::default() };
     }
     course.revision = Some(revision.clone());
 
+    if let Err(failure) = bench.world.admit().await {
+        course.prepared = known;
+        return target_failed(bench, memory, &course, &failure).await;
+    }
     // read, expand; again if the cluster knows other kinds by now
     let scopes = match timed(bench, Stage::Observe, bench.world.scopes()).await {
         Ok(scopes) => scopes,
@@ -92,22 +107,29 @@ pub(super) async fn pass<W: World>(
         Ok(inventory) => inventory,
         Err(failure) => return target_failed(bench, memory, &course, &failure).await,
     };
+    bench.board.claims.publish(&bench.part_of(), plan, Some(&inventory));
     let observed = timed(bench, Stage::Observe, bench.world.observe(plan, &inventory, Which::All)).await;
     bench.writer.saw(plan, &bench.world.statuses());
     let began = Instant::now();
-    let diff = diff::diff(plan, &observed, &inventory, &bench.rules(&revision), Which::All);
+    let diff = diff::diff(plan, &observed, &inventory, &bench.rules(&revision, plan, &inventory), Which::All);
     bench.metrics.stage(Stage::Diff, began.elapsed());
     course.wrote.kept = kept(&diff);
 
     let writes = diff.changes().values().filter(|change| change.op.writes()).count();
-    if let (Err(opens), true) = (bench.window(), writes > 0) {
-        hold(&diff, &mut course.outcomes);
+    if let Some(hold) = bench.hold(&revision, writes) {
+        hold.tell(&diff, &mut course.outcomes);
         memory.inventory = Some(inventory);
-        return finish(bench, memory, &course, End::Closed(opens, writes), opens).await;
+        return match hold {
+            Hold::Window(opens) => finish(bench, memory, &course, End::Closed(opens, writes), opens).await,
+            Hold::Syncs(text, by_person) => {
+                finish(bench, memory, &course, End::Waits(&text, writes, by_person), None).await
+            }
+        };
     }
 
     // execute
-    let limits = Limits { timeout: bench.timeout, concurrency: CONCURRENCY, cancel: cancel.clone() };
+    let closing = bench.until_closing(cancel);
+    let limits = Limits { timeout: bench.timeout, concurrency: CONCURRENCY, cancel: closing.token.clone() };
     let applied = run(bench, memory, &mut course, plan, &diff, inventory, &limits).await;
     bench.metrics.stage(Stage::Execute, began.elapsed());
     let Applied { steps, pruned, applied, inventory, failure, cancelled } = applied;
@@ -120,8 +142,13 @@ pub(super) async fn pass<W: World>(
     if let Some(failure) = failure {
         return target_failed(bench, memory, &course, &failure).await;
     }
-    let end = if cancelled { End::Cancelled } else { End::Done };
-    let ended = finish(bench, memory, &course, end, None).await;
+    let unwritten = course.outcomes.values().filter(|outcome| outcome.reason == CANCELLED).count();
+    let (end, opens) = match bench.window() {
+        Err(opens) if cancelled && closing.has_come() => (End::Closed(opens, unwritten), opens),
+        _ if cancelled => (End::Cancelled, None),
+        _ => (End::Done, None),
+    };
+    let ended = finish(bench, memory, &course, end, opens).await;
     if is_new || course.wrote.applied + course.wrote.pruned > 0 {
         bench.board.tell(Landed {
             sync: bench.label(),
@@ -142,6 +169,18 @@ pub(super) async fn pass<W: World>(
 /// Deletes everything that the sync owns, on the same proofs as every prune. True once nothing is left.
 pub(super) async fn prune_all<W: World>(bench: &Bench<W>, memory: &mut Memory, cancel: &CancellationToken) -> bool {
     let mut course = Course::begin(bench);
+    let admitted = match bench.enter().await {
+        Ok(()) => bench.world.admit().await,
+        Err(Away::Failed(failure)) => Err(failure),
+        Err(Away::Elsewhere(message)) => {
+            finish(bench, memory, &course, End::Elsewhere(&message), None).await;
+            return false;
+        }
+    };
+    if let Err(failure) = admitted {
+        target_failed(bench, memory, &course, &failure).await;
+        return false;
+    }
     let plan = Plan::empty();
     let inventory = match inventory(bench, memory).await {
         Ok(inventory) => inventory,
@@ -152,8 +191,10 @@ pub(super) async fn prune_all<W: World>(bench: &Bench<W>, memory: &mut Memory, c
     };
     course.prepared =
         Some(Arc::new(Prepared { plan: plan.clone(), problems: Vec::new(), scopes: memory.scopes.clone() }));
+    bench.board.claims.publish(&bench.part_of(), &plan, None);
     let observed = bench.world.observe(&plan, &inventory, Which::All).await;
-    let mut rules = bench.rules(&Revision::default());
+    let mut rules = bench.rules(&Revision::default(), &plan, &inventory);
+    rules.leaving = true;
     // Whoever deletes a sync that prunes means all of it; what is protected stays protected.
     rules.prune = true;
     rules.budget = Budget { max_deletes: u32::MAX, max_delete_percent: 100 };
@@ -175,26 +216,6 @@ pub(super) async fn prune_all<W: World>(bench: &Bench<W>, memory: &mut Memory, c
 fn kept(diff: &Diff) -> u32 {
     let kept = diff.changes().values().filter(|change| change.op == Op::Keep).count();
     u32::try_from(kept).unwrap_or(u32::MAX)
-}
-
-/// Outside a window nothing is written: what would be waits.
-fn hold(diff: &Diff, outcomes: &mut BTreeMap<StepId, Outcome>) {
-    for (id, change) in diff.changes().iter().filter(|(_, change)| change.op.writes()) {
-        let what = match change.op {
-            Op::Create => "to be created",
-            Op::Delete => "to be deleted",
-            _ => "to be updated",
-        };
-        outcomes.insert(
-            id.clone(),
-            Outcome {
-                state: State::Waiting,
-                reason: reasons::OUTSIDE_WINDOW.to_owned(),
-                message: format!("waits for a window {what}"),
-                waits_for: Vec::new(),
-            },
-        );
-    }
 }
 
 /// Executes, and shows how it goes while it takes long.

@@ -77,8 +77,13 @@ impl Control {
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// Another process holds it.
-    #[error("the state folder {} is in use by another agent; stop that one, or give this one its own with --state", .0.display())]
-    Locked(PathBuf),
+    #[error("the state folder {} is in use by another agent{who}; stop that one, or give this one its own with --state", folder.display())]
+    Locked {
+        /// The folder.
+        folder: PathBuf,
+        /// As in ` (process 17 on web-1)`; empty if it did not say.
+        who: String,
+    },
     /// It cannot be read or written.
     #[error("cannot {doing} {}: {source}", path.display())]
     Io {
@@ -124,10 +129,43 @@ impl Store {
         let lock = options.open(&path).map_err(|source| io_error("make", &path, source))?;
         close(&path, 0o600);
         match lock.try_lock() {
-            Ok(()) => Ok(Self { folder: folder.to_owned(), _lock: lock }),
-            Err(TryLockError::WouldBlock) => Err(StoreError::Locked(folder.to_owned())),
+            Ok(()) => {
+                // For whoever is kept out. That it cannot be written changes nothing about the lock.
+                let who = format!("process {} on {}", std::process::id(), host());
+                _ = lock.set_len(0).and_then(|()| (&lock).write_all(who.as_bytes()));
+                Ok(Self { folder: folder.to_owned(), _lock: lock })
+            }
+            Err(TryLockError::WouldBlock) => {
+                let who = fs::read_to_string(&path).unwrap_or_default();
+                let who: String = who.chars().filter(|c| !c.is_control()).take(200).collect();
+                let who = if who.is_empty() { who } else { format!(" ({who})") };
+                Err(StoreError::Locked { folder: folder.to_owned(), who })
+            }
             Err(TryLockError::Error(source)) => Err(io_error("lock", &path, source)),
         }
+    }
+
+    /// The name of this agent among all that may work for the sync: the same in its next life, and another one in another
+    /// folder or on another machine.
+    ///
+    /// # Errors
+    /// If the folder cannot be written.
+    pub fn identity(&self) -> Result<String, StoreError> {
+        let path = self.folder.join("identity");
+        let stored = match fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let fresh = format!("{:016x}", fastrand::u64(..));
+                write_whole(&path, fresh.as_bytes())?;
+                fresh
+            }
+            Err(source) => return Err(io_error("read", &path, source)),
+        };
+        // A copy of the folder is another agent.
+        let place = self.folder.canonicalize().unwrap_or_else(|_| self.folder.clone());
+        let mut mark = crate::canonical::hash_bytes(format!("{} {}", stored.trim(), place.display()).as_bytes());
+        mark.truncate(8);
+        Ok(format!("{}_{mark}", host()))
     }
 
     /// The folder.
@@ -215,6 +253,13 @@ pub fn leave(folder: &Path, request: &Request, now: jiff::Timestamp) -> Result<b
 pub fn is_held(folder: &Path) -> bool {
     let Ok(lock) = File::open(folder.join("lock")) else { return false };
     matches!(lock.try_lock(), Err(TryLockError::WouldBlock))
+}
+
+/// Name of this machine, or of the pod.
+fn host() -> String {
+    let name = fs::read_to_string("/proc/sys/kernel/hostname").or_else(|_| fs::read_to_string("/etc/hostname"));
+    let name = name.unwrap_or_default().trim().to_owned();
+    if name.is_empty() { "unnamed-host".to_owned() } else { name }
 }
 
 fn make_private(folder: &Path) -> Result<(), StoreError> {

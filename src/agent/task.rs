@@ -23,10 +23,18 @@ use crate::target::World;
 /// Runs one pass and lets nothing but the end of the program cancel it.
 pub(super) async fn once<W: World>(bench: &Bench<W>, memory: &mut Memory, stop: &CancellationToken) -> Ended {
     take_requests(bench, memory);
+    if let Some(tenure) = &bench.tenure {
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = tenure.await_turn() => {}
+        }
+    }
     let mut why = Batch::default();
     why.add(Trigger::Request);
     let (attempting, _) = watch::channel(None);
-    pass(bench, memory, why, &attempting, &stop.child_token()).await
+    let ended = pass(bench, memory, why, &attempting, &stop.child_token()).await;
+    bench.release().await;
+    ended
 }
 
 /// Runs until stopped.
@@ -120,7 +128,7 @@ async fn watched_pass<W: World>(
                     left.add(trigger);
                     cancel.cancel();
                 }
-                Trigger::Drift | Trigger::Retry | Trigger::Window => left.add(trigger),
+                Trigger::Drift | Trigger::Retry | Trigger::Window | Trigger::Neighbour => left.add(trigger),
             },
             _ = poll.tick() => rung = true,
             Some(found) = OptionFuture::from(look.as_mut()) => {

@@ -33,6 +33,11 @@ pub(super) fn backoff(first: Duration, failures: u32) -> Duration {
     schedule::backoff(first, failures, fastrand::f64())
 }
 
+/// When the window that is open now closes; none if it stays open as far as one can see.
+pub(super) fn closes(windows: &[Window], now: Timestamp) -> Option<Timestamp> {
+    schedule::Windows::new(windows).ok()?.closes(now)
+}
+
 /// Whether writes are allowed now; if not, when they are.
 pub(super) fn open(windows: &[Window], now: Timestamp) -> Result<(), Option<Timestamp>> {
     match schedule::open(windows, now) {

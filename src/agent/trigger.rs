@@ -17,6 +17,8 @@ pub enum Trigger {
     Retry,
     /// A window opens.
     Window,
+    /// Another sync, or another agent, let go of what this one waits for.
+    Neighbour,
 }
 
 /// Triggers that came together.
@@ -33,7 +35,14 @@ impl Batch {
     pub fn add(&mut self, trigger: Trigger) {
         match trigger {
             Trigger::Files => self.files = true,
-            Trigger::Poll | Trigger::Drift | Trigger::Request | Trigger::Retry | Trigger::Window => self.full = true,
+            Trigger::Poll
+            | Trigger::Drift
+            | Trigger::Request
+            | Trigger::Retry
+            | Trigger::Window
+            | Trigger::Neighbour => {
+                self.full = true;
+            }
         }
     }
 

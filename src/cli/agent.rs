@@ -77,42 +77,61 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Exit> {
     let syncs = syncs(&args)?;
     let wanted = wanted(&args, syncs.as_deref().unwrap_or_default())?;
     let needs_cluster = syncs.as_ref().is_none_or(|syncs| syncs.iter().any(is_kube));
-    let connection = match needs_cluster {
-        true => Some(connect(&args, &stop).await?),
-        false => None,
-    };
-    let config = Config {
-        cluster_name: match &connection {
-            Some(connection) => agent::cluster_name(connection).await,
-            None => String::new(),
-        },
-        cluster: connection,
+    anyhow::ensure!(
+        !args.once || syncs.is_some(),
+        "--once needs -f FILE or --source: it does not watch the GitSyncs of a cluster"
+    );
+    let mut config = Config {
+        cluster_name: String::new(),
+        cluster: None,
         board: Board::default(),
         metrics: Arc::new(Metrics::new()),
         clock: clock::now,
     };
     if args.once {
-        anyhow::ensure!(
-            syncs.is_some(),
-            "--once needs -f FILE or --source: it does not watch the GitSyncs of a cluster"
-        );
+        attach(&args, needs_cluster, &mut config, &stop).await?;
+        let wanted = agent::line_up(&config, wanted)?;
         return once::run(&config, &wanted, &stop).await;
     }
     let listener = TcpListener::bind(args.listen).await.with_context(|| {
         format!("cannot listen on {}: give another address with --listen, or stop what listens there", args.listen)
     })?;
+    // Before the cluster answers: whoever asks for health is to hear that this agent lives and is not ready yet.
     let server = tokio::spawn(serve(listener, &config, stop.clone()));
-    let ran = match syncs {
-        Some(_) => agent::run(&config, &wanted, &stop).await.map_err(anyhow::Error::from),
-        None => {
-            let root = args.state.map_or_else(state::root, Ok)?;
-            agent::watch_cluster(&config, &root, args.secrets.as_deref(), &stop).await.map_err(anyhow::Error::from)
-        }
-    };
+    let ran = work(&args, wanted, syncs.is_some(), needs_cluster, &mut config, &stop).await;
     stop.cancel();
     server.await.context("the dashboard ended early")?.context("the dashboard")?;
     ran?;
     Ok(Exit::Good)
+}
+
+/// Connects, and keeps the syncs converged until stopped.
+async fn work(
+    args: &Args,
+    wanted: Vec<Wanted>,
+    given: bool,
+    needs_cluster: bool,
+    config: &mut Config,
+    stop: &CancellationToken,
+) -> anyhow::Result<()> {
+    attach(args, needs_cluster, config, stop).await?;
+    if given {
+        let wanted = agent::line_up(config, wanted)?;
+        return Ok(agent::run(config, &wanted, stop).await?);
+    }
+    let root = args.state.clone().map_or_else(state::root, Ok)?;
+    Ok(agent::watch_cluster(config, &root, args.secrets.as_deref(), stop).await?)
+}
+
+/// Connects to the cluster, if there is anything to do in it.
+async fn attach(args: &Args, needs_cluster: bool, config: &mut Config, stop: &CancellationToken) -> anyhow::Result<()> {
+    if needs_cluster {
+        let connection = connect(args, stop).await?;
+        config.cluster_name = agent::cluster_name(&connection).await;
+        tracing::info!(server = connection.server, "connected to the cluster");
+        config.cluster = Some(connection);
+    }
+    Ok(())
 }
 
 /// Serves the dashboard of an agent until stopped.

@@ -24,6 +24,12 @@ pub struct Rules {
     pub report_drift: bool,
     /// Steps that are applied again although nothing visible moved: the sweep, and what may have changed unseen.
     pub verify: BTreeSet<StepId>,
+    /// What other syncs of the same agent want, by id: the sync's name. Only what this plan or inventory knows.
+    pub wanted_elsewhere: BTreeMap<StepId, String>,
+    /// How an object says that it belongs to another sync of the same agent ([`super::seen::other_sync`]).
+    pub siblings: BTreeSet<String>,
+    /// The sync is being deleted with all that it owns: what others want is let go at once.
+    pub leaving: bool,
 }
 
 /// Compares. Every step of the plan and every unwanted entry of the inventory that is asked about has a change, also
@@ -104,6 +110,10 @@ fn absent(step: &Step, entry: Option<&Entry>, rules: &Rules) -> Op {
 
 fn present(step: &Step, live: &Live, entry: Option<&Entry>, rules: &Rules) -> Op {
     if let Some(owner) = &live.other_owner {
+        if rules.siblings.contains(owner) {
+            // Create-only: the target finds it there, and asks whether that sync has released it.
+            return Op::Create;
+        }
         return refuse(
             reasons::FOREIGN_OWNER,
             format!(

@@ -1,7 +1,7 @@
 //! Guards: what becomes of an inventory entry that the plan does not want (design §4.5).
 //!
 //! Pure. In this order: what the user keeps (`spec.prune: false`, `windlass.dev/prune: disabled`) is kept, with its
-//! entry; what the revision does not clearly say is held; what was not read is left; what is gone is forgotten; what is
+//! entry; what another sync of this agent wants is left to it; what the revision does not clearly say is held; what was not read is left; what is gone is forgotten; what is
 //! not provably ours is refused; and of the rest, protected kinds and whatever is over the budget wait for an
 //! acknowledgement. Called by `compare` only.
 
@@ -34,6 +34,8 @@ pub mod reasons {
     pub const HELD_MOVED: &str = "HeldMoved";
     /// The revision declares nothing at all.
     pub const HELD_EMPTY: &str = "HeldEmpty";
+    /// Another sync of the same agent wants it and takes it over.
+    pub const MOVES: &str = "MovesToOtherSync";
     /// The live object lacks the proofs that it is ours.
     pub const NOT_OURS: &str = "NotOurs";
     /// More documents left the repository at once than the budget allows.
@@ -52,6 +54,7 @@ pub mod reasons {
         HELD_DOCUMENT,
         HELD_MOVED,
         HELD_EMPTY,
+        MOVES,
         NOT_OURS,
         DELETE_BUDGET,
         PROTECTED_KIND,
@@ -97,6 +100,9 @@ fn one(id: &StepId, entry: &Entry, seen: &Seen, inventory: &Inventory, held: &He
     if !rules.prune || entry.keep {
         return Op::Keep;
     }
+    if let (Some(other), Seen::Present(live)) = (rules.wanted_elsewhere.get(id), seen) {
+        return moves(id, other, live, rules);
+    }
     if let Some(op) = hold(id, entry, inventory, held) {
         return op;
     }
@@ -137,6 +143,18 @@ fn hold(id: &StepId, entry: &Entry, inventory: &Inventory, held: &Held) -> Optio
         return Some(refuse(reasons::HELD_MOVED, text));
     }
     None
+}
+
+/// Another sync of this agent wants it: it is that one's to take, and never deleted here.
+fn moves(id: &StepId, other: &str, live: &Live, rules: &Rules) -> Op {
+    let taken = live.other_owner.as_ref().is_some_and(|owner| rules.siblings.contains(owner));
+    if taken || rules.leaving {
+        return Op::Forget;
+    }
+    refuse(
+        reasons::MOVES,
+        format!("{id} left this sync, and sync {other} wants it: it is kept until that one has taken it over"),
+    )
 }
 
 fn present(id: &StepId, entry: &Entry, live: &Live) -> Op {

@@ -73,6 +73,12 @@ pub struct Live {
     pub moved_by: Option<String>,
 }
 
+/// How [`Live::other_owner`] names another sync: by its part-of label.
+#[must_use]
+pub fn other_sync(label: &str) -> String {
+    format!("the sync with part-of label {label}")
+}
+
 /// kstatus in one word, with the sentence that goes with it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Readiness {

@@ -151,6 +151,35 @@ fn an_unwanted_entry_is_deleted_only_on_every_proof() {
 }
 
 #[test]
+fn what_another_sync_wants_is_never_deleted_and_forgotten_once_that_one_has_it() {
+    let moved = Rules {
+        wanted_elsewhere: [(id("a"), "team/b".to_owned())].into(),
+        siblings: [seen::other_sync("label-b")].into(),
+        ..rules()
+    };
+    let one = |live: Live, held: Held, rules: &Rules| {
+        let entries = [(id("a"), entry("a.yaml"))];
+        unwanted(&entries, &[(id("a"), Seen::Present(live))], held, rules).changes()[&id("a")].op.clone()
+    };
+    let empty = || Held { empty: true, ..Held::default() };
+    for held in [Held::default(), empty()] {
+        let op = one(live(), held, &moved);
+        assert_eq!(reason(&op), reasons::MOVES);
+        assert!(matches!(&op, Op::Refuse(why) if why.message.contains("team/b")));
+    }
+    let taken = Live { other_owner: Some(seen::other_sync("label-b")), ours: false, ..live() };
+    assert_eq!(one(taken.clone(), empty(), &moved), Op::Forget);
+    // A stranger's label is no handover, and a sync that ends with all it has lets go at once.
+    let stranger = Live { other_owner: Some(seen::other_sync("label-z")), ..taken.clone() };
+    assert_eq!(reason(&one(stranger.clone(), Held::default(), &rules())), reasons::FOREIGN_OWNER);
+    assert_eq!(one(live(), Held::default(), &Rules { leaving: true, ..moved.clone() }), Op::Forget);
+
+    // Wanted here and labelled by a sync of this agent: the target asks whether that one has released it.
+    assert_eq!(wanted(Seen::Present(taken), None, &moved), Op::Create);
+    assert_eq!(reason(&wanted(Seen::Present(stranger), None, &moved)), reasons::FOREIGN_OWNER);
+}
+
+#[test]
 fn what_the_revision_does_not_clearly_say_is_held() {
     let owner = StepId::object("x.dev", "Cluster", Some("web"), "c");
     let middle = StepId::object("x.dev", "Kernel", Some("web"), "k");

@@ -110,12 +110,15 @@ fn judge(stand: &Stand<'_>) -> (&'static str, &'static str, String, Next) {
             );
         }
         End::TargetFailed(reason, message) => {
-            let reason = if reason == reasons::INVENTORY_MISMATCH {
-                return ("False", reasons::INVENTORY_MISMATCH, message.to_owned(), Next::ByPerson);
-            } else {
-                reasons::TARGET_UNAVAILABLE
-            };
-            return ("False", reason, message.to_owned(), Next::ByItself);
+            const BY_PERSON: &[&str] =
+                &[reasons::INVENTORY_MISMATCH, reasons::SERVICE_ACCOUNT_MISSING, reasons::IMPERSONATION_DENIED];
+            if let Some(reason) = BY_PERSON.iter().find(|known| **known == reason) {
+                return ("False", reason, message.to_owned(), Next::ByPerson);
+            }
+            return ("False", reasons::TARGET_UNAVAILABLE, message.to_owned(), Next::ByItself);
+        }
+        End::Elsewhere(message) => {
+            return ("Unknown", reasons::HELD_BY_OTHER_AGENT, message.to_owned(), Next::ByItself);
         }
         End::NoRevision => {
             let message = stand.source_error.unwrap_or("there is no revision to work with").to_owned();
@@ -125,7 +128,18 @@ fn judge(stand: &Stand<'_>) -> (&'static str, &'static str, String, Next) {
             let message = format!("{ready} of {steps} steps are ready.");
             return ("Unknown", reasons::PROGRESSING, message, Next::ByItself);
         }
-        End::Done | End::Closed(..) | End::Suspended => {}
+        End::Done | End::Closed(..) | End::Waits(..) | End::Suspended => {}
+    }
+    if let End::Waits(message, count, by_person) = stand.end
+        && errors == 0
+    {
+        let message = match count {
+            0 => format!("{message}."),
+            1 => format!("1 step waits: {message}."),
+            _ => format!("{count} steps wait: {message}."),
+        };
+        let next = if by_person { Next::ByPerson } else { Next::ByItself };
+        return ("False", reasons::DEPENDENCY_NOT_READY, message, next);
     }
     if failed > 0 {
         let message = format!("{failed} of {steps} {} failed, first {}", noun(steps), first(State::Failed));

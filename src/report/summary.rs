@@ -116,6 +116,10 @@ pub enum End<'a> {
     TargetFailed(&'a str, &'a str),
     /// The GitSync itself has errors (the problems).
     Invalid,
+    /// Another agent works for it; in words.
+    Elsewhere(&'a str),
+    /// Other syncs have to be ready first: in words, how many steps wait, and whether a person has to act.
+    Waits(&'a str, usize, bool),
     /// A person paused it.
     Suspended,
     /// It may not write now: when it may, and how many steps wait for that.
@@ -179,6 +183,7 @@ pub fn summarize(previous: &Summary, facts: &Facts<'_>) -> Summary {
             _ => old.last_pass,
         },
         refused_deletes: refused_deletes(facts, &steps),
+        elsewhere: matches!(facts.end, End::Elsewhere(_)),
         needs: facts.plan.map_or_else(|| old.needs.clone(), needs),
     };
     let view = SyncView {

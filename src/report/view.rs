@@ -61,6 +61,8 @@ pub struct Details {
     pub last_pass: Option<(u32, u64)>,
     /// Deletions that were refused and wait for an acknowledgement.
     pub refused_deletes: u32,
+    /// Another agent works for it.
+    pub elsewhere: bool,
     /// The plan's edges, for the order graph: each step that needs others, with what it needs.
     pub needs: BTreeMap<StepId, Vec<StepId>>,
 }

@@ -225,3 +225,23 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_window_closes_when_the_last_that_keeps_it_open_ends_or_a_denial_begins() {
+    let closes = |windows: &[Window], now: &str| {
+        Windows::new(windows).unwrap().closes(at(now)).map_or("never".to_owned(), |at| at.to_string())
+    };
+    let night = allow("0 22 * * *", "2h", "UTC");
+    assert_eq!(closes(std::slice::from_ref(&night), "2026-03-01T22:30:00Z"), "2026-03-02T00:00:00Z");
+    assert_eq!(closes(std::slice::from_ref(&night), "2026-03-01T12:00:00Z"), "never", "it is closed already");
+    assert_eq!(closes(&[], "2026-03-01T12:00:00Z"), "never");
+    // Two that overlap are one; a denial in between wins.
+    let later = allow("0 23 * * *", "2h", "UTC");
+    assert_eq!(closes(&[night.clone(), later.clone()], "2026-03-01T22:30:00Z"), "2026-03-02T01:00:00Z");
+    let freeze = deny("30 23 * * *", "10m", "UTC");
+    assert_eq!(closes(&[night, later, freeze.clone()], "2026-03-01T22:30:00Z"), "2026-03-01T23:30:00Z");
+    assert_eq!(closes(&[freeze], "2026-03-01T22:30:00Z"), "2026-03-01T23:30:00Z");
+    // An hour that clocks repeat is still an hour of the window.
+    let berlin = allow("0 2 * * *", "90m", "Europe/Berlin");
+    assert_eq!(closes(&[berlin], "2026-10-25T00:30:00Z"), "2026-10-25T01:30:00Z");
+}

@@ -86,6 +86,24 @@ impl Windows {
         WindowState::Closed { next_opening: None }
     }
 
+    /// When passes may not write any more; none if that cannot be foreseen, or they may not now.
+    #[must_use]
+    pub fn closes(&self, now: Timestamp) -> Option<Timestamp> {
+        let mut at = now;
+        for _ in 0..MAX_STEPS {
+            if !self.is_open(at) {
+                return (at > now).then_some(at);
+            }
+            let denied = self.of(WindowKind::Deny).filter_map(|window| window.next(at)).min();
+            let ended = self.of(WindowKind::Allow).filter_map(|window| window.end(at)).max();
+            at = match (denied, ended) {
+                (Some(denied), Some(ended)) => denied.min(ended),
+                (one, other) => one.or(other)?,
+            };
+        }
+        None
+    }
+
     fn of(&self, kind: WindowKind) -> impl Iterator<Item = &Checked> {
         self.0.iter().filter(move |window| window.kind == kind)
     }

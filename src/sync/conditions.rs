@@ -38,6 +38,12 @@ pub mod reasons {
     pub const OUTSIDE_WINDOW: &str = "OutsideWindow";
     /// A sync it depends on is not ready.
     pub const DEPENDENCY_NOT_READY: &str = "DependencyNotReady";
+    /// Another agent holds the Lease of this sync.
+    pub const HELD_BY_OTHER_AGENT: &str = "HeldByOtherAgent";
+    /// The service account whose rights are to be used does not exist.
+    pub const SERVICE_ACCOUNT_MISSING: &str = "ServiceAccountMissing";
+    /// The agent may not act as the service account whose rights are to be used.
+    pub const IMPERSONATION_DENIED: &str = "ImpersonationDenied";
     /// The inventory in the target belongs to another sync or source.
     pub const INVENTORY_MISMATCH: &str = "InventoryMismatch";
 }

@@ -43,6 +43,7 @@ pub fn read(document: &Value, checks: &Checks) -> (Option<GitSync>, Vec<Problem>
         problems.push(Problem::error(Code::InvalidName, "the GitSync has no name").pointing("/metadata/name"));
     }
     names(&sync, &mut problems);
+    itself(&sync, &mut problems);
     check(&sync.spec, checks, &mut problems);
     let valid = problems.is_empty();
     (valid.then_some(sync), problems)
@@ -131,9 +132,25 @@ fn names(sync: &GitSync, problems: &mut Vec<Problem>) {
     if sync.metadata.namespace.as_deref().is_some_and(|name| name.contains('.') || !is_name(name, 63)) {
         refuse(Code::InvalidNamespace, "/metadata/namespace", "the GitSync's namespace");
     }
+    if sync.spec.service_account_name.as_ref().is_some_and(|name| !is_name(name, 253)) {
+        refuse(Code::InvalidName, "/spec/serviceAccountName", "the service account's name");
+    }
+    for (index, text) in sync.spec.depends_on.iter().enumerate() {
+        let (namespace, name) = dependency("default", text);
+        if namespace.contains('.') || !is_name(&namespace, 63) || !is_name(&name, 253) {
+            refuse(Code::InvalidName, &format!("/spec/dependsOn/{index}"), "the name of the sync to wait for");
+        }
+    }
     if sync.spec.source.secret_ref.as_ref().is_some_and(|reference| !is_name(&reference.name, 253)) {
         refuse(Code::InvalidName, "/spec/source/secretRef/name", "the Secret's name");
     }
+}
+
+/// Namespace and name of a sync as `spec.dependsOn` of a sync in `namespace` gives it.
+#[must_use]
+pub fn dependency(namespace: &str, text: &str) -> (String, String) {
+    let (namespace, name) = text.split_once('/').unwrap_or((namespace, text));
+    (namespace.to_owned(), name.to_owned())
 }
 
 fn is_name(text: &str, most: usize) -> bool {
@@ -142,6 +159,18 @@ fn is_name(text: &str, most: usize) -> bool {
         part.starts_with(alnum) && part.ends_with(alnum) && part.chars().all(|c| alnum(c) || c == '-')
     };
     text.len() <= most && text.split('.').all(part)
+}
+
+/// A sync that waits for itself waits for ever.
+fn itself(sync: &GitSync, problems: &mut Vec<Problem>) {
+    let namespace = sync.metadata.namespace.as_deref().unwrap_or(super::DEFAULT_NAMESPACE);
+    let own = (namespace.to_owned(), sync.metadata.name.clone().unwrap_or_default());
+    for (index, text) in sync.spec.depends_on.iter().enumerate() {
+        if dependency(namespace, text) == own {
+            let message = format!("the sync waits for itself ({text}). Remove it");
+            problems.push(Problem::error(Code::InvalidValue, message).pointing(format!("/spec/dependsOn/{index}")));
+        }
+    }
 }
 
 fn check(spec: &GitSyncSpec, checks: &Checks, problems: &mut Vec<Problem>) {
@@ -254,7 +283,7 @@ mod tests {
     fn a_protection_that_is_not_built_keeps_the_sync_from_starting() {
         let (sync, problems) = read(
             &sync(
-                &json!({"source": {"url": "u"}, "dependsOn": ["other"], "decryption": {"provider": "age", "secretRef": {"name": "k"}}}),
+                &json!({"source": {"url": "u"}, "report": {"notes": true}, "decryption": {"provider": "age", "secretRef": {"name": "k"}}}),
             ),
             &LENIENT,
         );

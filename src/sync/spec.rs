@@ -53,10 +53,12 @@ pub struct GitSyncSpec {
     /// How long after a failed pass the next one starts, before backoff and jitter.
     #[serde(default = "minute")]
     pub retry_interval: String,
-    /// Names of syncs (`name` or `namespace/name`) that have to be Ready first.
+    /// Names of syncs (`name` or `namespace/name`) that have to be Ready, at their current revision and generation, before
+    /// this one writes.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub depends_on: Vec<String>,
-    /// Service account in the GitSync's namespace whose rights are used.
+    /// Service account in the GitSync's own namespace as which everything is read, applied and deleted. Default: the agent's
+    /// own rights. The agent has to be allowed to impersonate it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub service_account_name: Option<String>,
     /// When passes may write. None: always.

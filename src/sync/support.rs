@@ -10,12 +10,10 @@ use super::spec::{Drift, GitSyncSpec};
 pub fn unsupported(spec: &GitSyncSpec) -> Vec<(&'static str, &'static str)> {
     let target = spec.target.as_ref();
     let report = spec.report.as_ref();
-    let asked: [(bool, &'static str, &'static str); 16] = [
+    let asked: [(bool, &'static str, &'static str); 14] = [
         (spec.source.verify.is_some(), "/spec/source/verify", "signatures are not verified"),
         (spec.source.webhook.is_some(), "/spec/source/webhook", "webhooks are not received"),
         (target.is_some_and(|t| t.git.is_some()), "/spec/target/git", "git branches are not written"),
-        (!spec.depends_on.is_empty(), "/spec/dependsOn", "syncs do not wait for one another"),
-        (spec.service_account_name.is_some(), "/spec/serviceAccountName", "the agent's own rights are used"),
         (spec.strict.is_some(), "/spec/strict", "foreign additions are not removed"),
         (!spec.drift.ignore.is_empty(), "/spec/drift/ignore", "every field that is applied is corrected"),
         (

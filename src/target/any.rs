@@ -108,6 +108,10 @@ impl World for Target {
         each!(self, world => world.finishes(step))
     }
 
+    async fn admit(&self) -> Result<(), Failure> {
+        each!(self, world => world.admit().await)
+    }
+
     async fn scopes(&self) -> Result<BTreeMap<(String, String), bool>, Failure> {
         each!(self, world => World::scopes(world.as_ref()).await)
     }

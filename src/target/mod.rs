@@ -4,6 +4,7 @@
 //! wanted. Called by `agent`.
 
 pub mod any;
+pub mod claims;
 pub mod dir;
 pub mod execute;
 mod hash_key;
@@ -60,6 +61,10 @@ pub trait World: Send + Sync {
     /// [`Entry::done`], and its absence is no difference any more.
     fn finishes(&self, _step: &Step) -> bool {
         false
+    }
+    /// Whether the sync may act here at all, asked at the beginning of every pass; without it nothing is read or written.
+    fn admit(&self) -> impl Future<Output = Result<(), Failure>> + Send {
+        std::future::ready(Ok(()))
     }
     /// Whether each kind of the world is namespaced, by (group, kind); also the check that the world answers.
     fn scopes(&self) -> impl Future<Output = Result<BTreeMap<(String, String), bool>, Failure>> + Send {

@@ -164,6 +164,103 @@ fn a_closed_window_holds_writes_and_names_its_next_opening() {
 }
 
 #[test]
+#[expect(clippy::disallowed_methods, reason = "the window has to lie far from today")]
+fn drift_outside_of_windows_is_reported_and_not_corrected() {
+    let bench = Bench::new(&["a"]);
+    assert_eq!(bench.once().code, 0);
+    let opening =
+        jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC).checked_add(jiff::Span::new().days(40)).unwrap();
+    let schedule = format!("0 0 {} {} *", opening.day(), opening.month());
+    bench.sync(json!({}), json!({ "windows": [{ "schedule": schedule, "duration": "1h" }] }));
+    std::fs::write(bench.rendered("a"), std::fs::read_to_string(bench.rendered("a")).unwrap().replace("a: b", "a: c"))
+        .unwrap();
+    assert_eq!(bench.once().code, 1);
+    assert!(std::fs::read_to_string(bench.rendered("a")).unwrap().contains("a: c"), "it is left as it is");
+    let view = bench.view();
+    let step = &view["steps"][0];
+    assert_eq!((step["state"].as_str(), step["reason"].as_str()), (Some("Waiting"), Some("OutsideWindow")));
+    assert!(
+        step["message"].as_str().unwrap().starts_with("was changed by somebody else and is to be put back"),
+        "{step}"
+    );
+}
+
+#[test]
+fn a_suspended_sync_leaves_drift_alone_says_so_and_acts_at_once_when_resumed() {
+    let bench = Bench::new(&["a"]);
+    let mut agent = bench.start();
+    let wanted = std::fs::read_to_string(bench.rendered("a")).unwrap();
+    assert_eq!(bench.windlass.run(&["suspend", "platform"]).code, 0);
+    let stalled = || {
+        let view = bench.view();
+        let stalled = view["conditions"].as_array()?.iter().find(|it| it["type"] == "Stalled")?.clone();
+        (stalled["reason"] == "Suspended").then_some(())
+    };
+    until_blocking("it is suspended", stalled);
+    std::fs::write(bench.rendered("a"), "edited").unwrap();
+    bench.repo.write("b.yaml", &map("b")).commit("more");
+    // A request is a pass, also while suspended: once it is over, nothing has been done.
+    assert_eq!(bench.windlass.run(&["sync", "platform"]).code, 0);
+    until_blocking("the request is taken", || {
+        let left = std::fs::read_dir(bench.state("requests")).unwrap().count();
+        (left == 0 && agent.log().matches("pass ended").count() >= 3).then_some(())
+    });
+    assert_eq!(std::fs::read_to_string(bench.rendered("a")).unwrap(), "edited");
+    assert!(!bench.rendered("b").exists() && stalled().is_some());
+    assert_eq!(bench.windlass.run(&["resume", "platform"]).code, 0);
+    until_blocking("both are put right", || {
+        (bench.has(&["b"]) && std::fs::read_to_string(bench.rendered("a")).unwrap() == wanted).then_some(())
+    });
+    agent.signal("TERM");
+    assert_eq!(Windlass::await_exit(&mut agent), 0, "{}", agent.log());
+}
+
+#[test]
+fn syncs_of_one_file_run_in_the_order_of_need_and_a_flaw_ends_the_start() {
+    let windlass = Windlass::new();
+    let repo = GitRepo::with(&[("infra/a.yaml", &map("a")), ("apps/b.yaml", &map("b"))]);
+    let sync = |name: &str, needs: &[&str]| {
+        json!({
+            "apiVersion": "windlass.dev/v1alpha1", "kind": "GitSync", "metadata": { "name": name },
+            "spec": {
+                "source": { "url": repo.url(), "paths": [name] }, "dependsOn": needs,
+                "target": { "directory": { "path": windlass.home().join(format!("rendered-{name}")) } },
+            },
+        })
+        .to_string()
+    };
+    let run = |syncs: &[String]| {
+        std::fs::write(windlass.home().join("syncs.yaml"), syncs.join("\n---\n")).unwrap();
+        windlass.run(&["agent", "--once", "-f", "syncs.yaml"])
+    };
+    for (needs, told) in [
+        (&["apps"][..], "goes in a circle: windlass-system/apps"),
+        (&["gone"], "sync windlass-system/gone does not exist"),
+    ] {
+        let flawed = run(&[sync("apps", &["infra"]), sync("infra", needs)]);
+        assert!(flawed.code == 2 && flawed.stderr.contains(told), "{flawed:#?}");
+    }
+    let own = run(&[sync("apps", &["windlass-system/apps"])]);
+    assert!(own.code == 2 && own.stderr.contains("waits for itself"), "{own:#?}");
+    assert!(!windlass.home().join("rendered-apps").exists());
+
+    // What it waits for is not ready: it is not written, and says for what it waits.
+    repo.write("infra/broken.yaml", "kind: [\n").commit("break");
+    let waits = run(&[sync("apps", &["infra"]), sync("infra", &[])]);
+    assert_eq!(waits.code, 1, "{waits:#?}");
+    assert!(
+        waits.stdout.contains("1 step waits: sync windlass-system/infra is not ready yet (Problems)."),
+        "{waits:#?}"
+    );
+    assert!(!windlass.home().join("rendered-apps/web").exists());
+    repo.remove("infra/broken.yaml").commit("mend");
+    let good = run(&[sync("apps", &["infra"]), sync("infra", &[])]);
+    assert_eq!(good.code, 0, "{good:#?}");
+    let (first, second) = (good.stdout.find("windlass-system/infra at"), good.stdout.find("windlass-system/apps at"));
+    assert!(first.is_some() && first < second, "{good:#?}");
+}
+
+#[test]
 fn with_its_source_down_the_last_revision_stays_and_drift_is_corrected() {
     let bench = Bench::new(&["a", "b"]);
     assert_eq!(bench.once().code, 0);
@@ -203,7 +300,8 @@ fn two_agents_never_share_a_state_folder_and_a_running_one_hears_requests() {
     let mut agent = bench.start();
     let second = bench.once();
     assert_eq!(second.code, 2, "{second:?}");
-    assert!(second.stderr.contains("is in use by another agent; stop that one"), "{}", second.stderr);
+    let who = format!("is in use by another agent (process {} on ", agent.id());
+    assert!(second.stderr.contains(&who) && second.stderr.contains("; stop that one"), "{}", second.stderr);
 
     bench.repo.write("b.yaml", &map("b")).commit("more");
     until_blocking("the commit lands", || bench.has(&["b"]).then_some(()));

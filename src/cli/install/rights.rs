@@ -83,6 +83,9 @@ fn rules() -> Vec<Value> {
         json!({ "apiGroups": [group], "resources": ["gitsyncs"], "verbs": ["get", "list", "watch", "patch"] }),
         json!({ "apiGroups": [group], "resources": ["gitsyncs/status"], "verbs": ["get", "patch", "update"] }),
         json!({ "apiGroups": ["", "events.k8s.io"], "resources": ["events"], "verbs": ["create", "patch"] }),
+        // One Lease a sync, beside it: two agents never write at once.
+        json!({ "apiGroups": ["coordination.k8s.io"], "resources": ["leases"],
+                "verbs": ["get", "create", "patch", "delete"] }),
         json!({ "apiGroups": ["apiextensions.k8s.io"], "resources": ["customresourcedefinitions"],
                 "verbs": ["get", "list", "watch"] }),
         // Its own CRDs only: the agent applies them when it starts.

@@ -10,7 +10,7 @@ use futures::stream::{FuturesUnordered, StreamExt as _};
 use super::retry::retrying;
 use super::run::Run;
 use super::{Outcome, reasons};
-use crate::diff::{Live, Op, Seen};
+use crate::diff::{Live, Op, Seen, guard};
 use crate::inventory::Entry;
 use crate::plan::{State, StepId};
 use crate::target::World;
@@ -60,6 +60,10 @@ impl<W: World, P: Fn(&StepId, &Outcome) + Send + Sync> Run<'_, W, P> {
                 _ if self.is_wanted(id) => {}
                 (Op::Refuse(refusal), Seen::Unknown(_)) => {
                     self.tell(id, Outcome::new(State::Unknown, refusal.reason, &refusal.message));
+                }
+                // It is in good hands: nobody has to act.
+                (Op::Refuse(refusal), _) if refusal.reason == guard::reasons::MOVES => {
+                    self.tell(id, Outcome::new(State::Skipped, refusal.reason, &refusal.message));
                 }
                 (Op::Refuse(refusal), _) => {
                     self.tell(id, Outcome::new(State::Refused, refusal.reason, &refusal.message));

@@ -14,6 +14,7 @@ use super::{Kube, Options};
 use crate::plan::Step;
 use crate::sync::PART_OF;
 use crate::sync::spec::Adoption;
+use crate::target::claims::Claim;
 use crate::target::{Class, Failure};
 
 /// How often a patch is made anew because somebody wrote in between.
@@ -63,8 +64,29 @@ impl Kube {
         if live.pointer("/metadata/deletionTimestamp").is_some() {
             return Err(terminating(&Doing { verb: "patch", resource, namespace, name }, &live));
         }
+        let doing = Doing { verb: "patch", resource, namespace, name };
+        let other = label(&live, PART_OF).filter(|other| *other != self.options.part_of);
+        match other.map(|other| self.options.claims.of(other, &step.id, &self.options.part_of)) {
+            Some(Claim::Released { manager, .. }) => {
+                self.patch_tested(resource, &live, |live| {
+                    managed::inherit(live, &self.options.manager, &manager, api_version)
+                })
+                .await?;
+                return Ok(live);
+            }
+            Some(Claim::Wanted(other)) => {
+                let message =
+                    format!("{doing}: sync {other} declares it too and has it already; take it out of one of the two");
+                return Err(Failure::new(Class::Stalled, "DeclaredTwice", message));
+            }
+            Some(Claim::Unknown(other)) => {
+                let message =
+                    format!("{doing}: sync {other} has it, and whether that one still wants it is not known yet");
+                return Err(Failure::new(Class::Retry, "OwnerNotKnown", message));
+            }
+            Some(Claim::Stranger) | None => {}
+        }
         judge(&live, &self.options).map_err(|holder| {
-            let doing = Doing { verb: "patch", resource, namespace, name };
             Failure::new(
                 Class::Stalled,
                 "NotAdopted",

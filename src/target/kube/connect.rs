@@ -16,6 +16,8 @@ use crate::target::{Class, Failure};
 pub struct Connection {
     /// Client.
     pub client: Client,
+    /// What the client was made of.
+    config: Config,
     /// Context of the kubeconfig, or `in-cluster`.
     pub context: String,
     /// URL of the API server.
@@ -46,8 +48,21 @@ pub async fn connect(kubeconfig: Option<&Path>, context: Option<&str>) -> Result
     config.write_timeout = Some(Duration::from_secs(30));
     config.default_retry = false;
     let (server, namespace) = (config.cluster_url.to_string(), config.default_namespace.clone());
-    let client = Client::try_from(config).map_err(|error| failure(&error.to_string()))?;
-    Ok(Connection { client, context, server, namespace })
+    let client = Client::try_from(config.clone()).map_err(|error| failure(&error.to_string()))?;
+    Ok(Connection { client, config, context, server, namespace })
+}
+
+impl Connection {
+    /// A client with the rights of a service account: the agent's credentials, the account's name in every request.
+    ///
+    /// # Errors
+    /// If no client can be made.
+    pub fn acting_as(&self, namespace: &str, account: &str) -> Result<Client, Failure> {
+        let mut config = self.config.clone();
+        // The API server adds the groups of a service account itself; to name them would take one more right.
+        config.auth_info.impersonate = Some(super::account::user(namespace, account));
+        Client::try_from(config).map_err(|error| failure(&error.to_string()))
+    }
 }
 
 async fn find(kubeconfig: Option<&Path>, context: Option<&str>) -> Result<(Config, String), String> {

@@ -53,7 +53,7 @@ impl Kube {
         let path = resource.object(Some(namespace), NAME);
         let doing = |verb| Doing { verb, resource: &resource, namespace: Some(namespace), name: NAME };
         for _ in 0..ATTEMPTS {
-            match self.wire.get(&path, JSON).await {
+            match self.own.get(&path, JSON).await {
                 Ok(secret) => return read(&secret).ok_or_else(|| unreadable(namespace)),
                 Err(refused) if refused.is_not_found() => {}
                 Err(refused) => return Err(explained(classify(&doing("get"), &refused), namespace)),
@@ -76,7 +76,7 @@ impl Kube {
                 "type": "Opaque",
                 "data": { KEY: STANDARD.encode(bytes) },
             });
-            match self.wire.patch(&format!("{path}?fieldManager={MANAGER}"), APPLY, &body).await {
+            match self.own.patch(&format!("{path}?fieldManager={MANAGER}"), APPLY, &body).await {
                 Ok(_) => return Ok(HashKey::new(&bytes)),
                 // Made by another sync in between.
                 Err(refused) if refused.code == 409 => {}

@@ -11,6 +11,7 @@
 //! reader ─ looks and rehearses only (project ─ pure)                   owned ─ what carries our mark, for repair
 //! ```
 
+mod account;
 mod adopt;
 mod answers;
 mod apply;
@@ -19,6 +20,7 @@ mod crds;
 mod discovery;
 mod hash_key;
 mod kstatus;
+pub mod lease;
 mod leftovers;
 mod lens;
 mod managed;
@@ -50,6 +52,7 @@ pub use reader::{Reader, Traced};
 pub use status::{EventNote, ObjectName, Reports, Severity};
 pub(crate) use store::LABEL as INVENTORY_LABEL;
 
+use super::claims::Claims;
 use super::{Done, Failure, LiveStatus, Rung, Which, World};
 use crate::canonical::HashKey;
 use crate::diff::seen::Readiness;
@@ -58,6 +61,7 @@ use crate::inventory::{Entry, Inventory};
 use crate::plan::{Plan, Step, StepId};
 use crate::sync::spec::Adoption;
 use discovery::Discovery;
+use lease::Fence;
 use lens::Lens;
 use mirror::Mirror;
 use wire::Wire;
@@ -89,6 +93,10 @@ pub struct Options {
     pub timing: Timing,
     /// Who counts what the watches tell.
     pub notes: Notes,
+    /// What the other syncs of this agent want. Default: there are none.
+    pub claims: Claims,
+    /// The service account in the sync's namespace whose rights the client has, if it is not the agent's own.
+    pub account: Option<String>,
 }
 
 impl Options {
@@ -109,13 +117,18 @@ impl Options {
             delete_wait: Duration::from_secs(60),
             timing: Timing::default(),
             notes: Notes::default(),
+            claims: Claims::default(),
+            account: None,
         }
     }
 }
 
 /// A cluster, for one sync. Its watches end when it is dropped.
 pub struct Kube {
+    /// With the rights that the sync is to have.
     wire: Wire,
+    /// With the agent's own rights, for what is not the sync's: its inventory, and the key for hashes.
+    own: Wire,
     options: Arc<Options>,
     discovery: Arc<Discovery>,
     lens: Arc<Lens>,
@@ -129,13 +142,20 @@ pub struct Kube {
 pub type Bell = AbortOnDropHandle<()>;
 
 impl Kube {
-    /// Over a client; asks nothing yet.
+    /// Over a client, with no Lease to look at; asks nothing yet.
     #[must_use]
     pub fn new(client: kube::Client, options: Options) -> Self {
-        Self::over(Wire::new(client), options)
+        Self::with(client.clone(), client, &Fence::default(), options)
     }
 
-    fn over(wire: Wire, options: Options) -> Self {
+    /// Over two clients: one with the rights that the sync is to have, one with the agent's own. Writes nothing while the
+    /// fence is closed; asks nothing yet.
+    #[must_use]
+    pub fn with(acting: kube::Client, own: kube::Client, fence: &Fence, options: Options) -> Self {
+        Self::over(Wire::fenced(acting, fence.clone()), Wire::fenced(own, fence.clone()), options)
+    }
+
+    fn over(wire: Wire, own: Wire, options: Options) -> Self {
         let options = Arc::new(options);
         let discovery = Arc::new(Discovery::new(wire.clone()));
         let lens = Arc::new(Lens::new(Arc::clone(&options)));
@@ -143,6 +163,7 @@ impl Kube {
         Self {
             _watches: mirror.end(),
             wire,
+            own,
             options,
             discovery,
             lens,
@@ -172,6 +193,9 @@ impl Kube {
     /// If the cluster does not answer or is too old.
     pub async fn scopes(&self) -> Result<Scopes, Failure> {
         self.discovery.scopes().await.map_err(|refused| {
+            if let Some(failure) = self.not_impersonated(&refused) {
+                return failure;
+            }
             let mut failure = Failure::new(
                 super::Class::Retry,
                 "ClusterUnreachable",
@@ -238,6 +262,10 @@ impl World for Kube {
 
     fn finishes(&self, step: &Step) -> bool {
         step.id.object_parts().is_some_and(|parts| parts.group == "batch" && parts.kind == "Job")
+    }
+
+    async fn admit(&self) -> Result<(), Failure> {
+        self.check_account().await
     }
 
     async fn scopes(&self) -> Result<Scopes, Failure> {

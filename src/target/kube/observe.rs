@@ -14,6 +14,7 @@ use super::answers::{Doing, classify};
 use super::discovery::{Known, Resource};
 use super::mirror::Told;
 use super::wire::{JSON, METADATA};
+use crate::diff::seen::other_sync;
 use crate::diff::{Observed, Seen, Which};
 use crate::inventory::Inventory;
 use crate::plan::{Plan, StepId};
@@ -150,7 +151,7 @@ impl Kube {
 /// Who else holds an object: another sync's label, or a controller.
 pub(super) fn other_owner(object: &Value, part_of: &str) -> Option<String> {
     if let Some(other) = label(object, PART_OF).filter(|other| *other != part_of) {
-        return Some(format!("the sync with part-of label {other}"));
+        return Some(other_sync(other));
     }
     controller(object)
 }

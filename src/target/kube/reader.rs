@@ -63,7 +63,10 @@ impl Reader {
     /// Over a client; asks nothing yet.
     #[must_use]
     pub fn new(client: kube::Client, options: Options) -> Self {
-        Self { kube: Kube::over(Wire::for_reading(client), options), unrehearsed: AtomicBool::new(false) }
+        Self {
+            kube: Kube::over(Wire::for_reading(client.clone()), Wire::for_reading(client), options),
+            unrehearsed: AtomicBool::new(false),
+        }
     }
 
     /// Whether each kind of the cluster is namespaced; also the check that the cluster answers.

@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 
 use super::answers::{Doing, classify};
 use super::discovery::{Discovery, Known, Resource, split};
+use super::lease::Fence;
 use super::wire::{APPLY, JSON, Wire};
 use crate::target::{Class, Failure};
 
@@ -58,6 +59,7 @@ pub struct Reports {
     wire: Wire,
     discovery: Discovery,
     recorder: Recorder,
+    fence: Fence,
     manager: String,
     /// What was written last, by object.
     written: Mutex<BTreeMap<ObjectName, Value>>,
@@ -67,12 +69,19 @@ impl Reports {
     /// `manager` is the sync's field manager; statuses are applied as `<manager>-status`.
     #[must_use]
     pub fn new(client: kube::Client, manager: &str) -> Self {
-        let wire = Wire::new(client.clone());
+        Self::fenced(client, manager, &Fence::default())
+    }
+
+    /// The same, which writes nothing while the fence is closed.
+    #[must_use]
+    pub fn fenced(client: kube::Client, manager: &str, fence: &Fence) -> Self {
+        let wire = Wire::fenced(client.clone(), fence.clone());
         let reporter = Reporter { controller: "windlass.dev/agent".to_owned(), instance: Some(manager.to_owned()) };
         Self {
             discovery: Discovery::new(wire.clone()),
             wire,
             recorder: Recorder::new(client, reporter),
+            fence: fence.clone(),
             manager: format!("{manager}-status"),
             written: Mutex::default(),
         }
@@ -129,6 +138,9 @@ impl Reports {
     /// # Errors
     /// As the cluster refuses. Worth a log line, never worth a retry.
     pub async fn emit(&self, of: &ObjectName, note: &EventNote) -> Result<(), Failure> {
+        if !self.fence.is_open() {
+            return Ok(());
+        }
         let mut text = note.note.clone();
         let mut end = 1000.min(text.len());
         while !text.is_char_boundary(end) {

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use super::Kube;
 use super::answers::{Doing, classify};
 use super::discovery::Resource;
-use super::wire::{JSON, MERGE_PATCH, Refused};
+use super::wire::{JSON, MERGE_PATCH, Refused, Wire};
 use crate::inventory::{Inventory, codec};
 use crate::plan::StepId;
 use crate::plan::stamp::MANAGER;
@@ -188,7 +188,7 @@ impl Kube {
         let resource = config_maps();
         let selector = format!("{}%3D{}", LABEL.replace('/', "%2F"), self.options.sync_id);
         let path = format!("{}?labelSelector={selector}", resource.collection(Some(&self.options.namespace)));
-        let mut list = self.wire.get(&path, JSON).await.map_err(|refused| self.stop("list", &refused))?;
+        let mut list = self.own.get(&path, JSON).await.map_err(|refused| self.stop("list", &refused))?;
         let items = match list.get_mut("items").map(Value::take) {
             Some(Value::Array(items)) => items,
             _ => Vec::new(),
@@ -267,13 +267,13 @@ impl Kube {
                     metadata.insert("resourceVersion".to_owned(), version.into());
                 }
                 // A patch needs no right beyond those that applying takes.
-                self.wire.patch(&resource.object(Some(namespace), &name), MERGE_PATCH, &body).await
+                self.own.patch(&resource.object(Some(namespace), &name), MERGE_PATCH, &body).await
             }
-            None => match self.wire.post(&resource.collection(Some(namespace)), &body).await {
+            None => match self.own.post(&resource.collection(Some(namespace)), &body).await {
                 // Only our own default namespace is made; any other is somebody's to decide on.
                 Err(refused) if refused.is_not_found() && namespace == DEFAULT_NAMESPACE => {
                     self.make_namespace().await.map_err(Stop::Failure)?;
-                    self.wire.post(&resource.collection(Some(namespace)), &body).await
+                    self.own.post(&resource.collection(Some(namespace)), &body).await
                 }
                 Err(refused) if refused.reason == "AlreadyExists" => return self.judge_existing(&name).await,
                 other => other,
@@ -292,7 +292,7 @@ impl Kube {
     /// A shard that is to be created exists: made by another agent of this sync in between, or not ours at all.
     async fn judge_existing(&self, name: &str) -> Result<String, Stop> {
         let path = config_maps().object(Some(&self.options.namespace), name);
-        let map = self.wire.get(&path, JSON).await.map_err(|refused| Stop::Failure(self.stop("get", &refused)))?;
+        let map = self.own.get(&path, JSON).await.map_err(|refused| Stop::Failure(self.stop("get", &refused)))?;
         let label = super::observe::label(&map, LABEL);
         if label == Some(self.options.sync_id.as_str()) {
             return Err(Stop::Conflict);
@@ -304,8 +304,8 @@ impl Kube {
     async fn delete_shard(&self, number: usize, version: &str) -> Result<(), Stop> {
         let path = config_maps().object(Some(&self.options.namespace), &self.shard_name(number));
         let release = json!({ "metadata": { "finalizers": null, "resourceVersion": version } });
-        let deleted = match self.wire.patch(&path, MERGE_PATCH, &release).await {
-            Ok(released) => self.wire.delete(&path, &super::apply::delete_options(&released, false)).await,
+        let deleted = match self.own.patch(&path, MERGE_PATCH, &release).await {
+            Ok(released) => self.own.delete(&path, &super::apply::delete_options(&released, false)).await,
             Err(refused) => Err(refused),
         };
         match deleted {
@@ -330,16 +330,7 @@ impl Kube {
     }
 
     pub(super) async fn make_namespace(&self) -> Result<(), Failure> {
-        let body = json!({
-            "apiVersion": "v1",
-            "kind": "Namespace",
-            "metadata": { "name": DEFAULT_NAMESPACE, "labels": { MANAGED_BY: MANAGER } },
-        });
-        match self.wire.post("/api/v1/namespaces", &body).await {
-            Ok(_) => Ok(()),
-            Err(refused) if refused.code == 409 => Ok(()),
-            Err(refused) => Err(self.stop("create", &refused)),
-        }
+        make_namespace(&self.own).await.map_err(|refused| self.stop("create", &refused))
     }
 
     fn shard_name(&self, number: usize) -> String {
@@ -383,6 +374,20 @@ pub(super) fn config_maps() -> Resource {
         kind: "ConfigMap".to_owned(),
         plural: "configmaps".to_owned(),
         namespaced: true,
+    }
+}
+
+/// Makes our own default namespace, if it is not there.
+pub(super) async fn make_namespace(wire: &Wire) -> Result<(), Refused> {
+    let body = json!({
+        "apiVersion": "v1",
+        "kind": "Namespace",
+        "metadata": { "name": DEFAULT_NAMESPACE, "labels": { MANAGED_BY: MANAGER } },
+    });
+    match wire.post("/api/v1/namespaces", &body).await {
+        Ok(_) => Ok(()),
+        Err(refused) if refused.code == 409 => Ok(()),
+        Err(refused) => Err(refused),
     }
 }
 

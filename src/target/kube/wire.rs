@@ -13,6 +13,8 @@ use kube::client::Body;
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::lease::Fence;
+
 /// Whole objects.
 pub(super) const JSON: &str = "application/json";
 /// Metadata only, of one object.
@@ -26,6 +28,9 @@ pub(super) const APPLY: &str = "application/apply-patch+yaml";
 pub(super) const JSON_PATCH: &str = "application/json-patch+json";
 /// Merge patch.
 pub(super) const MERGE_PATCH: &str = "application/merge-patch+json";
+
+/// `reason` of a write that was not sent because the sync's Lease is not held any more.
+pub(super) const LEASE_LOST: &str = "LeaseLost";
 
 /// How long one answer may take.
 const ANSWER: Duration = Duration::from_secs(30);
@@ -89,18 +94,24 @@ pub(super) struct Wire {
     client: kube::Client,
     /// Nothing is sent that could change anything.
     only_reads: bool,
+    fence: Fence,
 }
 
 impl Wire {
     /// Over a client.
     pub(super) fn new(client: kube::Client) -> Self {
-        Self { client, only_reads: false }
+        Self::fenced(client, Fence::default())
+    }
+
+    /// Over a client; sends no write while the fence is closed.
+    pub(super) fn fenced(client: kube::Client, fence: Fence) -> Self {
+        Self { client, only_reads: false, fence }
     }
 
     /// Over a client, for whoever only looks: reads, and applies that the server only rehearses (`dryRun=All`). Anything
     /// else is refused before it is sent.
     pub(super) fn for_reading(client: kube::Client) -> Self {
-        Self { client, only_reads: true }
+        Self { client, only_reads: true, fence: Fence::default() }
     }
 
     /// Reads a path. A server that is busy, starting or cut off for a moment is asked again.
@@ -184,6 +195,10 @@ impl Wire {
         let rehearsed = path.split(['?', '&']).any(|part| part == "dryRun=All");
         if self.only_reads && method != Method::GET && !rehearsed {
             return Err(Refused::unsent("this command only reads; nothing was sent".to_owned()));
+        }
+        // The last moment before it is on its way: this process may have been stopped for an hour a line above.
+        if method != Method::GET && !self.fence.is_open() {
+            return Err(Refused { reason: LEASE_LOST.to_owned(), ..Refused::default() });
         }
         let mut request = Request::builder().method(method).uri(path).header(ACCEPT, accept);
         let body = match body {
@@ -285,6 +300,11 @@ impl Refused {
     /// Whether the same question may well be answered a moment later.
     fn may_pass(&self) -> bool {
         matches!(self.code, 0 | 429 | 502..=504)
+    }
+
+    /// Whether the agent itself was refused: it may not act as the service account that the request named.
+    pub(super) fn may_not_impersonate(&self) -> bool {
+        self.code == 403 && self.message.contains(" cannot impersonate")
     }
 
     /// Whether an answer came and says that there is nothing at the path.

@@ -66,7 +66,7 @@ fn the_agent_applies_keeps_prunes_and_follows_the_gitsyncs_of_a_cluster() {
     plane.kubectl(&["wait", "--for=condition=Ready", "--timeout=60s", "-n", "windlass-system", "gitsync/platform"]);
     watched.remove("two.yaml").commit("one is enough");
     gone(&plane, &["configmap", "two", "-n", "watched"]);
-    let bad = r#"{"spec":{"dependsOn":["other"]}}"#;
+    let bad = r#"{"spec":{"report":{"notes":true}}}"#;
     plane.kubectl(&["patch", "gitsync", "platform", "-n", "windlass-system", "--type=merge", "-p", bad]);
     plane.kubectl(&["wait", "--for=condition=Stalled", "--timeout=60s", "-n", "windlass-system", "gitsync/platform"]);
     drop(agent);

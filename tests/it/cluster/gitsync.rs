@@ -8,6 +8,16 @@ use crate::support::proxy::{Answer, Proxy};
 use crate::support::wait::until_blocking;
 use crate::support::windlass::Windlass;
 
+/// The answer of the agent's own address.
+fn health(port: &str, path: &str) -> String {
+    use std::io::{Read as _, Write as _};
+    let mut stream = std::net::TcpStream::connect(format!("127.0.0.1:{port}")).expect("it listens");
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").expect("sent");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("answered");
+    answer
+}
+
 fn map(namespace: &str, name: &str, value: &str) -> String {
     format!(
         "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: {name}\n  namespace: {namespace}\ndata:\n  a: {value}\n"
@@ -73,6 +83,12 @@ fn a_gitsync_is_followed_from_its_creation_to_its_deletion() {
     proxy.answer(|_| true, usize::MAX, Answer::unavailable());
     let mut agent = windlass.start(&["agent", "--listen", "127.0.0.1:0"]);
     Windlass::await_output(&mut agent, "the cluster does not answer yet");
+    // Whoever asks meanwhile hears that it lives, and that it is not ready.
+    let log = agent.log();
+    let (_, rest) = log.split_once("127.0.0.1:").expect("its address");
+    let port: String = rest.chars().take_while(char::is_ascii_digit).collect();
+    assert!(health(&port, "/healthz").starts_with("HTTP/1.1 200 "));
+    assert!(health(&port, "/readyz").starts_with("HTTP/1.1 503 "));
     proxy.forget();
     plane.kubectl(&["create", "namespace", "windlass-system"]);
     until_blocking("the agent makes its CRDs", || {

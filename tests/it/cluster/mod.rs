@@ -1,21 +1,26 @@
 //! Tests against a real Kubernetes control plane.
 
+mod account;
 mod agent;
 mod apply;
 mod engula;
 mod faults;
 mod follow;
+mod followed;
 mod gitsync;
 mod goop;
 mod install;
 mod kill;
+mod lease;
 mod lifecycle;
 mod once;
 mod passes;
+mod peers;
 mod pitfalls_watch;
 mod prune;
 mod reviewing;
 mod rights;
+mod several;
 mod shared;
 mod stored_inventory;
 mod sync;

@@ -28,12 +28,19 @@ pub(crate) struct Seen {
 }
 
 impl Seen {
-    /// Whether it may change the world. Reviews of rights and tokens are questions, though POSTed.
+    /// Whether it is about a Lease.
+    pub(crate) fn is_lease(&self) -> bool {
+        self.path.starts_with("/apis/coordination.k8s.io/")
+    }
+
+    /// Whether it may change the world. Reviews of rights and tokens are questions, though POSTed, and a Lease only says
+    /// who is at work.
     pub(crate) fn is_write(&self) -> bool {
         let review = ["selfsubjectaccessreviews", "selfsubjectrulesreviews", "selfsubjectreviews"];
         !matches!(self.method, Method::GET | Method::HEAD | Method::OPTIONS)
             && !review.iter().any(|name| self.path.ends_with(name))
             && !self.query.contains("dryRun=All")
+            && !self.is_lease()
     }
 
     /// Whether it is a watch.

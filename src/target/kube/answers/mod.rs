@@ -6,7 +6,8 @@
 use std::time::Duration;
 
 use super::discovery::Resource;
-use super::wire::Refused;
+use super::wire::{LEASE_LOST, Refused};
+use crate::sync::conditions::reasons::IMPERSONATION_DENIED;
 use crate::target::{Class, Failure};
 
 /// What was being done, to what.
@@ -91,6 +92,14 @@ fn judge(doing: &Doing<'_>, refused: &Refused) -> (Class, &'static str, String) 
     let said = said(doing, refused);
     let has_cause = |reason: &str| refused.details.causes.iter().any(|cause| cause.reason == reason);
     match refused.code {
+        0 if refused.reason == LEASE_LOST => {
+            let what =
+                "nothing was sent: the Lease of this sync was not renewed in time, and another agent may hold it";
+            (Retry, LEASE_LOST, what.to_owned())
+        }
+        403 if refused.may_not_impersonate() => {
+            (Denied, IMPERSONATION_DENIED, format!("the agent may not act as the sync's service account: {said}"))
+        }
         0 => (Retry, "Unreachable", format!("the API server did not answer: {said}")),
         400 => (Stalled, "BadRequest", said),
         401 => (Denied, "Unauthorized", format!("the API server does not accept the credentials: {said}")),

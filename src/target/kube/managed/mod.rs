@@ -188,6 +188,49 @@ pub(super) fn takeover(
     ]))
 }
 
+/// One JSON patch that turns another sync's entries into ours, its status entry too, with a `test` on the
+/// resourceVersion that was read: what that sync applied is then removed by our next apply unless we want it as well.
+/// None if that sync has no entry.
+#[must_use]
+pub(super) fn inherit(live: &Value, manager: &str, from: &str, api_version: &str) -> Option<Value> {
+    let resource_version = live.pointer("/metadata/resourceVersion")?.as_str()?;
+    let mut ours = own(live, manager).map(paths).unwrap_or_default();
+    let (mut kept, mut time, mut found) = (Vec::new(), None, false);
+    let (status, from_status) = (format!("{manager}-status"), format!("{from}-status"));
+    for entry in live.pointer("/metadata/managedFields").and_then(Value::as_array).into_iter().flatten() {
+        let (name, applied) = (text(entry, "manager"), text(entry, "operation") == "Apply");
+        let main = text(entry, "subresource").is_empty();
+        let mut entry = entry.clone();
+        if main && applied && (name == manager || name == from) {
+            found |= name == from;
+            time = time.or_else(|| entry.get("time").cloned());
+            ours.extend(entry.get("fieldsV1").map(paths).unwrap_or_default());
+            continue;
+        }
+        if name == from_status
+            && let Some(entry) = entry.as_object_mut()
+        {
+            entry.insert("manager".to_owned(), status.clone().into());
+        }
+        kept.push(entry);
+    }
+    if !found {
+        return None;
+    }
+    let mut entry = json!({
+        "manager": manager, "operation": "Apply", "apiVersion": api_version,
+        "fieldsType": "FieldsV1", "fieldsV1": fields(&ours),
+    });
+    if let (Some(entry), Some(time)) = (entry.as_object_mut(), time) {
+        entry.insert("time".to_owned(), time);
+    }
+    kept.insert(0, entry);
+    Some(json!([
+        { "op": "test", "path": "/metadata/resourceVersion", "value": resource_version },
+        { "op": "replace", "path": "/metadata/managedFields", "value": kept },
+    ]))
+}
+
 /// The path of a cause's field (`spec.strategy.rollingUpdate`, `spec.ports[0].name`) as far as the first list index,
 /// and whether that is all of it.
 #[must_use]
