@@ -88,6 +88,11 @@ fn rules() -> Vec<Value> {
                 "verbs": ["get", "create", "patch", "delete"] }),
         json!({ "apiGroups": ["apiextensions.k8s.io"], "resources": ["customresourcedefinitions"],
                 "verbs": ["get", "list", "watch"] }),
+        // Not to change them: what they change in objects is applied again when they change.
+        json!({ "apiGroups": ["admissionregistration.k8s.io"],
+                "resources": ["mutatingwebhookconfigurations", "mutatingadmissionpolicies",
+                    "mutatingadmissionpolicybindings"],
+                "verbs": ["list", "watch"] }),
         // Its own CRDs only: the agent applies them when it starts.
         json!({ "apiGroups": ["apiextensions.k8s.io"], "resources": ["customresourcedefinitions"],
                 "resourceNames": crds, "verbs": ["create", "patch"] }),

@@ -15,6 +15,7 @@ use windlass::target::kube::{Note, Notes, Options};
 use windlass::target::{Rung, World};
 
 use super::sync::{Sync, plan};
+use crate::support::control_plane::{ControlPlane, control_plane};
 use crate::support::proxy::Seen;
 use crate::support::wait::{PATIENCE, until};
 
@@ -39,6 +40,14 @@ impl Followed {
     }
 
     pub(crate) async fn with(change: impl FnOnce(&mut Options), manifests: impl IntoIterator<Item = Value>) -> Self {
+        Self::on(control_plane(), change, manifests).await
+    }
+
+    pub(crate) async fn on(
+        plane: &'static ControlPlane,
+        change: impl FnOnce(&mut Options),
+        manifests: impl IntoIterator<Item = Value>,
+    ) -> Self {
         let told = Arc::new(Told::default());
         let count = Arc::clone(&told);
         let notes = Notes(Some(Arc::new(move |note| match note {
@@ -46,7 +55,7 @@ impl Followed {
             Note::Ignored => _ = count.ignored.fetch_add(1, Ordering::SeqCst),
             _ => {}
         })));
-        let sync = Sync::with(|options| {
+        let sync = Sync::on(plane, |options| {
             options.notes = notes;
             options.timing.hold = Duration::from_millis(100);
             options.timing.pause = Duration::from_secs(1);

@@ -34,7 +34,10 @@ impl Sync {
     }
 
     pub(crate) async fn with(change: impl FnOnce(&mut Options)) -> Self {
-        let plane = control_plane();
+        Self::on(control_plane(), change).await
+    }
+
+    pub(crate) async fn on(plane: &'static ControlPlane, change: impl FnOnce(&mut Options)) -> Self {
         let namespace = plane.namespace().await;
         let proxy = Proxy::start(plane);
         let mut options = Options::new(&namespace, "platform", "https://git.example/platform.git");

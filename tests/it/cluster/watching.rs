@@ -12,8 +12,11 @@ use windlass::target::kube::connect::connect;
 
 use super::follow::{Followed, ours, ready};
 use super::sync::{config_map, deployment, plan};
-use crate::support::proxy::Answer;
-use crate::support::wait::until;
+use crate::support::control_plane::{ControlPlane, own_control_plane};
+use crate::support::git_repo::GitRepo;
+use crate::support::proxy::{Answer, Proxy};
+use crate::support::wait::{PATIENCE, until, until_blocking};
+use crate::support::windlass::Windlass;
 
 async fn edit(followed: &Followed, value: &str) -> String {
     let path = followed.sync.path("api/v1", "configmaps", "a");
@@ -190,7 +193,7 @@ async fn without_the_right_to_list_everywhere_each_namespace_is_watched() {
     for namespace in [&*followed.sync.namespace, &*second] {
         let path = format!("/api/v1/namespaces/{namespace}/configmaps/a");
         followed.sync.patch_by_hand(&path, &json!({ "data": { "a": "2" } })).await;
-        tokio::time::timeout(crate::support::wait::PATIENCE, kube.ring()).await.expect("rung");
+        tokio::time::timeout(PATIENCE, kube.ring()).await.expect("rung");
         let rung = kube.rung();
         assert!(rung.moved.iter().any(|id| id.as_str().contains(namespace)), "{rung:?}");
     }
@@ -214,4 +217,82 @@ async fn watches_end_after_the_last_object_of_a_kind_and_with_their_target() {
     let super::sync::Sync { kube, proxy, .. } = sync;
     drop(kube);
     until("all watches end", || async { proxy.watches().is_empty().then_some(()) }).await;
+}
+
+/// A control plane that lives as long as the test binary.
+fn lasting_control_plane() -> &'static ControlPlane {
+    Box::leak(Box::new(own_control_plane()))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_api_server_that_is_killed_and_comes_back_is_watched_again() {
+    let plane = tokio::task::spawn_blocking(lasting_control_plane).await.unwrap();
+    let maps = (0..20).map(|number| config_map(&format!("c{number}"), json!({ "a": "1" })));
+    let all = [config_map("a", json!({ "a": "1" })), deployment("d", json!({}), json!({ "replicas": 0 }))];
+    let followed = Followed::on(plane, |_| {}, all.into_iter().chain(maps)).await;
+    tokio::task::block_in_place(|| plane.restart_api_server(|| {}));
+    // The watches may not be back yet: what happens now has to be found out when they are.
+    edit(&followed, "2").await;
+    let path = followed.sync.path("api/v1", "configmaps", "c7");
+    followed.sync.by_hand("DELETE", &path, "application/json", &json!({})).await.unwrap();
+    let deployment = followed.sync.path("apis/apps/v1", "deployments", "d");
+    followed.sync.patch_by_hand(&deployment, &json!({ "spec": { "replicas": 3 } })).await;
+    let right = async || {
+        let path = followed.sync.path("api/v1", "configmaps", "a");
+        let mended = followed.sync.get(&path).await["data"]["a"] == "1";
+        let scaled = followed.sync.get(&deployment).await["spec"]["replicas"] == 0;
+        let maps = followed.sync.get(&followed.sync.path("api/v1", "configmaps", "c7")[..path.len() - 2]).await;
+        let names = maps["items"].as_array().map(Vec::len).unwrap_or_default();
+        // With the one that every namespace has.
+        mended && scaled && names == 22
+    };
+    followed.corrected_until("moved while the API server came back", right).await;
+    assert!(followed.restarts() > 0);
+    followed.sync.kube.release_inventory().await.unwrap();
+}
+
+/// The agent itself, which polls once an hour.
+#[test]
+fn the_agent_reverts_a_hand_edit_at_once_and_a_status_costs_it_nothing() {
+    let plane = crate::support::control_plane::control_plane();
+    let namespace = "reverted-at-once";
+    let map = |name: &str| {
+        format!("apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: {name}\n  namespace: {namespace}\ndata:\n  a: b\n")
+    };
+    let space = format!("apiVersion: v1\nkind: Namespace\nmetadata:\n  name: {namespace}\n");
+    let repo = GitRepo::with(&[("namespace.yaml", &space), ("one.yaml", &map("one")), ("two.yaml", &map("two"))]);
+    let proxy = Proxy::start(plane);
+    let windlass = Windlass::on(&proxy.kubeconfig(plane));
+    let sync = json!({ "apiVersion": "windlass.dev/v1alpha1", "kind": "GitSync", "metadata": { "name": "reverted" },
+        "spec": { "source": { "url": repo.path().to_str().unwrap(), "interval": "1h" } } });
+    let file = windlass.home().join("sync.yaml");
+    std::fs::write(&file, sync.to_string()).unwrap();
+    let agent = windlass.start(&["agent", "--yes", "-f", file.to_str().unwrap(), "--listen", "127.0.0.1:0"]);
+    let is = |name: &str, value: &str| {
+        let data =
+            plane.kubectl(&["get", "configmap", name, "-n", namespace, "--ignore-not-found", "-o=jsonpath={.data.a}"]);
+        (data == value).then_some(())
+    };
+    until_blocking("the first sync", || is("two", "b"));
+    until_blocking("the watch is open", || {
+        proxy.watches().iter().any(|seen| seen.path == "/api/v1/configmaps" && ours(seen)).then_some(())
+    });
+    for round in 0..3 {
+        plane.kubectl(&["patch", "configmap", "one", "-n", namespace, "--type=merge", "-p", r#"{"data":{"a":"x"}}"#]);
+        until_blocking("the edit is reverted", || is("one", "b"));
+        plane.kubectl(&["delete", "configmap", "two", "-n", namespace]);
+        until_blocking("the delete is undone", || is("two", "b"));
+        assert!(!agent.log().contains("panicked"), "round {round}: {}", agent.tail());
+    }
+    let quiet = || {
+        let before = proxy.requests().len();
+        std::thread::sleep(Duration::from_millis(500));
+        (proxy.requests().len() == before).then_some(())
+    };
+    until_blocking("the agent is quiet", quiet);
+    proxy.forget();
+    plane.kubectl(&["label", "configmap", "one", "-n", namespace, "team=blue"]);
+    plane.kubectl(&["annotate", "namespace", namespace, "note=foreign"]);
+    until_blocking("still quiet", quiet);
+    assert_eq!(proxy.requests(), [], "{}", agent.tail());
 }

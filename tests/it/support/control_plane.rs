@@ -6,7 +6,7 @@ use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{OnceLock, mpsc};
+use std::sync::{Mutex, OnceLock, mpsc};
 use std::time::{Duration, Instant};
 
 use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
@@ -30,7 +30,9 @@ pub(crate) struct ControlPlane {
     folder: PathBuf,
     url: String,
     kubectl: PathBuf,
-    _servers: Vec<Process>,
+    servers: Mutex<Vec<Process>>,
+    /// Program and arguments of the API server.
+    apiserver: (PathBuf, Vec<String>),
 }
 
 /// The control plane of this test binary; started at the first call. Panics with the servers' last lines if it does not
@@ -157,26 +159,30 @@ impl ControlPlane {
                 format!("--initial-cluster=default={peer_url}"),
             ],
         );
-        let apiserver = start(
-            &tools.apiserver,
-            &[
-                format!("--etcd-servers={etcd_url}"),
-                "--bind-address=127.0.0.1".into(),
-                format!("--secure-port={port}"),
-                // A loopback address cannot stand in Endpoints.
-                "--endpoint-reconciler-type=none".into(),
-                format!("--tls-cert-file={}", file("server.crt")),
-                format!("--tls-private-key-file={}", file("server.key")),
-                format!("--cert-dir={}", file("apiserver-certificates")),
-                format!("--token-auth-file={}", file("tokens.csv")),
-                "--authorization-mode=RBAC".into(),
-                "--service-cluster-ip-range=10.96.0.0/16".into(),
-                "--service-account-issuer=https://kubernetes.default.svc".into(),
-                format!("--service-account-key-file={}", file("accounts.pub")),
-                format!("--service-account-signing-key-file={}", file("accounts.key")),
-            ],
-        );
-        let mut plane = Self { folder: folder.clone(), url, kubectl: tools.kubectl.clone(), _servers: Vec::new() };
+        let apiserver_args = vec![
+            format!("--etcd-servers={etcd_url}"),
+            "--bind-address=127.0.0.1".into(),
+            format!("--secure-port={port}"),
+            // A loopback address cannot stand in Endpoints.
+            "--endpoint-reconciler-type=none".into(),
+            format!("--tls-cert-file={}", file("server.crt")),
+            format!("--tls-private-key-file={}", file("server.key")),
+            format!("--cert-dir={}", file("apiserver-certificates")),
+            format!("--token-auth-file={}", file("tokens.csv")),
+            "--authorization-mode=RBAC".into(),
+            "--service-cluster-ip-range=10.96.0.0/16".into(),
+            "--service-account-issuer=https://kubernetes.default.svc".into(),
+            format!("--service-account-key-file={}", file("accounts.pub")),
+            format!("--service-account-signing-key-file={}", file("accounts.key")),
+        ];
+        let apiserver = start(&tools.apiserver, &apiserver_args);
+        let plane = Self {
+            folder: folder.clone(),
+            url,
+            kubectl: tools.kubectl.clone(),
+            servers: Mutex::default(),
+            apiserver: (tools.apiserver.clone(), apiserver_args),
+        };
         let kubeconfig = plane.write_kubeconfig("admin", &plane.url, ADMIN_TOKEN, "default");
         let mut servers = vec![etcd, apiserver];
         plane.await_ready(&kubeconfig, &mut servers)?;
@@ -195,8 +201,24 @@ impl ControlPlane {
                 format!("--root-ca-file={}", file("ca.crt")),
             ],
         ));
-        plane._servers = servers;
+        *plane.servers.lock().expect("not poisoned") = servers;
         Ok(plane)
+    }
+
+    /// Kills the API server with signal 9, runs `meanwhile`, starts it again and waits until it is ready. For a control
+    /// plane of one's own.
+    pub(crate) fn restart_api_server(&self, meanwhile: impl FnOnce()) {
+        let mut servers = self.servers.lock().expect("not poisoned");
+        // The second one, as they were started. Dropped is killed.
+        drop(servers.remove(1));
+        meanwhile();
+        let (program, args) = &self.apiserver;
+        let mut command = Command::new(program);
+        command.args(args).current_dir(&self.folder);
+        let log = self.folder.join("kube-apiserver-again.log");
+        let server = Process::start("kube-apiserver", &mut command, log).expect("the API server");
+        servers.insert(1, server);
+        self.await_ready(&self.kubeconfig(), &mut servers).unwrap_or_else(|log| panic!("{log}"));
     }
 
     fn await_ready(&self, kubeconfig: &Path, servers: &mut [Process]) -> Result<(), String> {

@@ -156,7 +156,7 @@ impl Mirror {
             .filter(|(area, _)| !guard.schemas || format!("{}.{}", area.resource.plural, area.resource.group) == name);
         let ids: Vec<StepId> = concerned
             .flat_map(|(_, watched)| watched.records.iter())
-            .filter(|(_, record)| record.live.ours)
+            .filter(|(_, record)| record.is_ours())
             .map(|(id, _)| id.clone())
             .collect();
         if ids.is_empty() {

@@ -222,10 +222,10 @@ impl Mirror {
         let sight = match event.kind.as_str() {
             "ADDED" | "MODIFIED" => {
                 let object = typed(event.object, &area.resource);
-                let (id, record) = self.record(&area.resource, &object);
+                let (id, record) = self.record(&area.resource, &object, false);
                 Some((id, Sight::Present(Box::new(record))))
             }
-            "DELETED" => Some((self.record(&area.resource, &event.object).0, Sight::Gone(version))),
+            "DELETED" => Some((self.record(&area.resource, &event.object, false).0, Sight::Gone(version))),
             _ => None,
         };
         let mut state = self.state();

@@ -132,7 +132,7 @@ impl Mirror {
         let version = self
             .pages(&self.path(area), accept, &mut |item| {
                 let Some(item) = item else { return seen.clear() };
-                let (id, record) = self.record(&area.resource, &typed(item, &area.resource));
+                let (id, record) = self.record(&area.resource, &typed(item, &area.resource), false);
                 seen.insert(id.clone());
                 let told = told.of(&id);
                 self.take(&mut self.state(), area, id, Sight::Present(Box::new(record)), told);

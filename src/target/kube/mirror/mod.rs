@@ -279,7 +279,7 @@ impl Mirror {
         let mut seen = Vec::new();
         for (id, namespace) in wanted {
             let area = state.area(resource, namespace);
-            seen.push(state.areas.get(&area).and_then(|watched| watched.records.get(id)).map(|it| it.live.clone()));
+            seen.push(state.areas.get(&area).and_then(|watched| watched.records.get(id)).map(Record::live));
             state.moved.remove(id);
         }
         seen
@@ -325,7 +325,7 @@ impl Mirror {
         let state = self.state();
         let watched = state.areas.get(area);
         match (watched, watched.and_then(|watched| watched.records.get(id))) {
-            (_, Some(record)) => record.live.readiness.clone(),
+            (_, Some(record)) => record.readiness(),
             (Some(Watched { health: Health::Sick(why), .. }), None) => Readiness::Progressing(why.clone()),
             (Some(Watched { listed: Some(_), .. }), None) => {
                 Readiness::Progressing("it is not there, or has lost its part-of label".to_owned())
@@ -420,12 +420,13 @@ impl Mirror {
         self.bell.send_modify(|count| *count = count.wrapping_add(1));
     }
 
-    /// The id and the record of an object of a kind.
-    fn record(&self, resource: &Resource, object: &Value) -> (StepId, Record) {
+    /// The id and the record of an object of a kind; `landed` if it is the answer to our own write.
+    fn record(&self, resource: &Resource, object: &Value, landed: bool) -> (StepId, Record) {
         let text = |pointer| object.pointer(pointer).and_then(Value::as_str);
         let (namespace, name) = (text("/metadata/namespace"), text("/metadata/name").unwrap_or_default());
         let id = StepId::object(&resource.group, &resource.kind, namespace, name);
-        let live = self.lens.live(&id, resource, object);
+        let mut live = self.lens.live(&id, resource, object);
+        live.moved_by.take_if(|_| landed);
         (id, Record::of(live, object, &self.options.manager))
     }
 

@@ -7,12 +7,12 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use serde_json::Value;
 
 use crate::diff::Live;
+use crate::diff::seen::Readiness;
 
 /// One object as last seen or written.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(in crate::target::kube) struct Record {
-    /// What is told of it.
-    pub(super) live: Live,
+    live: Kept,
     /// resourceVersion as a number: what is not newer is nothing new.
     pub(super) version: u64,
     /// `metadata.generation`; 0 for kinds without one.
@@ -21,6 +21,70 @@ pub(in crate::target::kube) struct Record {
     entry_time: Option<u64>,
     /// Entries of all others but those of `status`, hashed: they explain why a generation moved.
     others: u64,
+}
+
+/// What is told of an object, in little space: most objects are ours and ready, and only their numbers differ.
+#[derive(Clone, Debug, PartialEq)]
+enum Kept {
+    Plain(Plain),
+    /// Anything else.
+    Whole(Box<Live>),
+}
+
+/// An object of ours that is there, ready and moved by nobody.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Plain {
+    uid: [u8; 16],
+    version: u64,
+    hash: [u8; 32],
+    fingerprint: [u8; 8],
+}
+
+impl Plain {
+    /// None if more is to be told than fits in here.
+    fn of(live: &Live) -> Option<Self> {
+        let plain = Self {
+            uid: bytes(&live.uid.replace('-', ""))?,
+            version: live.resource_version.parse().ok()?,
+            hash: bytes(live.content_hash.as_deref()?)?,
+            fingerprint: bytes(live.fingerprint.as_deref()?)?,
+        };
+        // Whatever a Live holds beside, today or one day, makes a difference here.
+        (plain.live() == *live).then_some(plain)
+    }
+
+    fn live(&self) -> Live {
+        let uid = hex(&self.uid);
+        let parts = [&uid[..8], &uid[8..12], &uid[12..16], &uid[16..20], &uid[20..]];
+        Live {
+            uid: parts.join("-"),
+            resource_version: self.version.to_string(),
+            content_hash: Some(hex(&self.hash)),
+            fingerprint: Some(hex(&self.fingerprint)),
+            ours: true,
+            ..Live::default()
+        }
+    }
+}
+
+fn bytes<const N: usize>(hex: &str) -> Option<[u8; N]> {
+    let mut bytes = [0; N];
+    if hex.len() != 2 * N || !hex.is_ascii() {
+        return None;
+    }
+    for (index, byte) in bytes.iter_mut().enumerate() {
+        *byte = u8::from_str_radix(&hex[2 * index..2 * index + 2], 16).ok()?;
+    }
+    Some(bytes)
+}
+
+fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
+        // Writing to a String cannot fail.
+        _ = write!(text, "{byte:02x}");
+        text
+    })
 }
 
 /// What differs between two sights of an object.
@@ -42,18 +106,45 @@ impl Record {
             generation: object.pointer("/metadata/generation").and_then(Value::as_i64).unwrap_or_default(),
             entry_time: entries(object).find(|entry| is_own(entry, manager)).map(|entry| digest(text(entry, "time"))),
             others: others(object, manager),
-            live,
+            live: Plain::of(&live).map_or_else(|| Kept::Whole(Box::new(live)), Kept::Plain),
         }
     }
 
-    /// Whether field manager and label say that it is our business; labels alone are copied by controllers.
+    /// What is told of it.
+    pub(super) fn live(&self) -> Live {
+        match &self.live {
+            Kept::Plain(plain) => plain.live(),
+            Kept::Whole(live) => (**live).clone(),
+        }
+    }
+
+    /// Its readiness.
+    pub(super) fn readiness(&self) -> Readiness {
+        match &self.live {
+            Kept::Plain(_) => Readiness::Ready,
+            Kept::Whole(live) => live.readiness.clone(),
+        }
+    }
+
+    /// Whether it carries our label and our entry.
+    pub(super) fn is_ours(&self) -> bool {
+        match &self.live {
+            Kept::Plain(_) => true,
+            Kept::Whole(live) => live.ours,
+        }
+    }
+
+    /// Whether our entry says that it is our business; labels alone are copied by controllers.
     pub(super) fn is_applied(&self) -> bool {
-        self.live.fingerprint.is_some()
+        match &self.live {
+            Kept::Plain(_) => true,
+            Kept::Whole(live) => live.fingerprint.is_some(),
+        }
     }
 
     /// What a newer sight of the same name says.
     pub(super) fn compare(&self, newer: &Self) -> Difference {
-        let (old, new) = (&self.live, &newer.live);
+        let (old, new) = (self.live(), newer.live());
         let moved = old.uid != new.uid
             || old.content_hash != new.content_hash
             || old.fingerprint != new.fingerprint

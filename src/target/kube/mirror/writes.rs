@@ -74,8 +74,7 @@ impl Mirror {
         namespace: Option<&str>,
         object: &Value,
     ) {
-        let (id, mut record) = self.record(resource, object);
-        record.live.moved_by = None;
+        let (id, record) = self.record(resource, object, true);
         let area = self.area(resource, namespace.filter(|_| resource.namespaced));
         self.open(&area);
         let mut state = self.state();
