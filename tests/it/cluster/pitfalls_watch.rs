@@ -72,10 +72,19 @@ async fn admission_on_third_party_write() {
         (value().await == "meddled").then_some(())
     })
     .await;
-    for (plural, _) in [("mutatingadmissionpolicybindings", 0), ("mutatingadmissionpolicies", 0)] {
+    let delete = async |plural: &str| {
         let path = format!("{root}/{plural}/{name}");
         followed.sync.by_hand("DELETE", &path, "application/json", &json!({})).await.unwrap();
-    }
+    };
+    delete("mutatingadmissionpolicybindings").await;
+    until("the policy meddles no more", || async {
+        let (dry, kind) = (format!("{path}?dryRun=All"), "application/merge-patch+json");
+        let answer = followed.sync.by_hand("PATCH", &dry, kind, &json!({ "data": { "a": "x" } })).await.unwrap();
+        (answer["data"]["a"] == "x").then_some(())
+    })
+    .await;
+    assert_eq!(value().await, "meddled");
+    delete("mutatingadmissionpolicies").await;
     followed.corrected_until("a policy was there", async || value().await == "1").await;
     followed.sync.kube.release_inventory().await.unwrap();
 }

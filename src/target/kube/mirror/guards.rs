@@ -20,8 +20,11 @@ use crate::target::kube::wire::{METADATA_LIST, Refused};
 
 /// So many objects become suspect at once …
 const BATCH: usize = 100;
-/// … and the next ones after this time. Also the time in which several changes count as one.
+/// … and the next ones after this time.
 const BREATH: Duration = Duration::from_secs(1);
+/// So long after a change the first ones do: the parts of an API server take their time to heed it. Changes within it
+/// count as one.
+const LAG: Duration = Duration::from_secs(3);
 
 /// What is watched beside our own objects.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -176,23 +179,24 @@ impl Mirror {
 
     /// Makes the backlog suspect, bit by bit.
     async fn work_off(self: Arc<Self>) {
+        tokio::time::sleep(LAG).await;
         loop {
-            tokio::time::sleep(BREATH).await;
-            let mut state = self.state();
-            for _ in 0..BATCH {
-                let Some(id) = state.backlog.pop_first() else { break };
-                state.suspect.insert(id);
-                self.options.notes.note(Note::Suspect);
-            }
-            let done = state.backlog.is_empty();
-            if done {
-                state.guards.at_work = false;
-            }
-            drop(state);
+            let done = {
+                let mut state = self.state();
+                for _ in 0..BATCH {
+                    let Some(id) = state.backlog.pop_first() else { break };
+                    state.suspect.insert(id);
+                    self.options.notes.note(Note::Suspect);
+                }
+                let done = state.backlog.is_empty();
+                state.guards.at_work &= !done;
+                done
+            };
             self.bell.send_modify(|count| *count = count.wrapping_add(1));
             if done {
                 return;
             }
+            tokio::time::sleep(BREATH).await;
         }
     }
 }
