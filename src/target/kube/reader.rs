@@ -62,7 +62,9 @@ pub struct Traced {
 impl Reader {
     /// Over a client; asks nothing yet.
     #[must_use]
-    pub fn new(client: kube::Client, options: Options) -> Self {
+    pub fn new(client: kube::Client, mut options: Options) -> Self {
+        // One look, and no watches after it.
+        options.timing.hold = std::time::Duration::from_secs(86_400);
         Self {
             kube: Kube::over(Wire::for_reading(client.clone()), Wire::for_reading(client), options),
             unrehearsed: AtomicBool::new(false),
