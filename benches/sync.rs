@@ -1,6 +1,8 @@
-//! A thousand objects against a real API server: Windlass beside a bare loop of server-side applies, in one run.
+//! Thousands of objects against a real API server: a first sync beside a bare loop of server-side applies, then the life of
+//! an agent process. Tables at three sizes in one run.
 //!
-//! `cargo bench --bench sync` (needs what `tests/run cluster` needs). Goals and figures: docs/benchmarks.md.
+//! `cargo bench --bench sync` (needs what `tests/run cluster` needs); with `-- --quick` one small size, once. Goals and
+//! figures: docs/benchmarks.md.
 
 #![expect(
     clippy::expect_used,
@@ -11,11 +13,11 @@
 )]
 
 mod figures;
+mod life;
 #[path = "../tests/it/support/mod.rs"]
 #[expect(dead_code, reason = "the tests use the rest of it")]
 mod support;
 
-use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -39,40 +41,46 @@ use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use figures::{Goals, percentile, ratio, row};
+use life::{Often, life};
 use support::control_plane::{ControlPlane, control_plane};
 use support::git_repo::GitRepo;
-use support::proxy::{Proxy, Seen};
 use support::wait;
-use support::windlass::Windlass;
 
-/// Objects without their namespaces.
-const OBJECTS: usize = 1_000;
+/// Objects without their namespaces, how many rounds of first syncs are measured, and how the life of an agent is.
+const SIZES: [(usize, usize, Often); 3] = [
+    (1_000, 5, Often { polls: 30, commits: 100, edits: 50 }),
+    (5_000, 2, Often { polls: 20, commits: 50, edits: 30 }),
+    (10_000, 2, Often { polls: 20, commits: 100, edits: 50 }),
+];
+const QUICK: [(usize, usize, Often); 1] = [(200, 1, Often { polls: 5, commits: 10, edits: 10 })];
 const NAMESPACES: usize = 10;
 /// Requests in flight, on both sides.
 const CONCURRENCY: usize = 32;
-/// Measured rounds; one more of each warms up.
-const ROUNDS: usize = 7;
-/// First sync, by the bare loop.
-const GOAL: f64 = 1.5;
+/// First sync, until the last apply is answered, by the bare loop.
+const GOAL: f64 = 1.15;
 
 fn main() -> ExitCode {
     let plane = control_plane();
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
     let mut goals = Goals::default();
-    runtime.block_on(async {
-        first_sync(plane, &mut goals).await;
-        requests(plane, &mut goals).await;
-    });
-    binary(plane, &mut goals);
+    let quick = std::env::args().any(|arg| arg == "--quick");
+    let sizes: &[(usize, usize, Often)] = if quick { &QUICK } else { &SIZES };
+    for (size, rounds, _) in sizes {
+        runtime.block_on(first_sync(plane, *size, *rounds, &mut goals));
+    }
+    println!("\nThe life of an agent process, by the number of objects");
+    for (size, _, often) in sizes {
+        life(plane, &runtime, *size, *often, &mut goals);
+    }
     goals.end()
 }
 
 /// The manifests of one round, in namespaces of its own, the namespaces first.
-fn manifests(round: &str) -> Vec<Value> {
+fn manifests(round: &str, size: usize) -> Vec<Value> {
     let spaces = (0..NAMESPACES).map(|number| space(round, number));
     let namespace = |name: String| json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": name } });
-    spaces.map(namespace).chain((0..OBJECTS).map(|number| manifest(round, number))).collect()
+    spaces.map(namespace).chain((0..size).map(|number| manifest(round, number))).collect()
 }
 
 fn space(round: &str, number: usize) -> String {
@@ -122,7 +130,7 @@ fn repository(manifests: &[Value]) -> GitRepo {
         }
         repository.write(&format!("team-{}/file-{number}.yaml", number % 10), &text);
     }
-    repository.commit("a thousand objects");
+    repository.commit("many objects");
     repository
 }
 
@@ -206,10 +214,14 @@ impl Sync {
         let changes = diff(&plan, &observed, &inventory, &rules, Which::All);
         let compare = began.elapsed() - plan_took;
 
-        let last = std::sync::Mutex::new(Duration::ZERO);
-        let progress = |_: &_, outcome: &::windlass::target::execute::Outcome| {
+        // Steps under way, and when the last of them was answered.
+        let last = std::sync::Mutex::new((std::collections::HashSet::new(), Duration::ZERO));
+        let progress = |id: &::windlass::plan::StepId, outcome: &::windlass::target::execute::Outcome| {
+            let mut last = last.lock().unwrap();
             if outcome.reason == ::windlass::target::execute::reasons::APPLYING {
-                *last.lock().unwrap() = began.elapsed();
+                last.0.insert(id.clone());
+            } else if last.0.remove(id) {
+                last.1 = began.elapsed();
             }
         };
         let limits =
@@ -219,7 +231,7 @@ impl Sync {
             assert_eq!(outcome.state, State::Ready, "{id}: {outcome:?}");
         }
         assert_eq!(applied.failure, None);
-        let written = *last.lock().unwrap();
+        let written = last.lock().unwrap().1;
         (applied, Took { plan: plan_took, compare, written, ready: began.elapsed() })
     }
 }
@@ -244,123 +256,37 @@ async fn quiet(client: &Client, round: &str) {
     }
 }
 
-async fn first_sync(plane: &ControlPlane, goals: &mut Goals) {
-    println!("First sync of {OBJECTS} objects in {NAMESPACES} new namespaces, {CONCURRENCY} in flight; milliseconds");
-    println!("  {:<34}{:>10}{:>10}{:>10}{:>10}{:>10}", "", "bare loop", "Windlass", "plan", "compare", "written");
+async fn first_sync(plane: &ControlPlane, size: usize, rounds: usize, goals: &mut Goals) {
+    println!("\nFirst sync of {size} objects in {NAMESPACES} new namespaces, {CONCURRENCY} in flight; milliseconds");
+    println!("  {:<34}{:>10}{:>10}{:>10}{:>10}{:>10}", "", "bare loop", "written", "ready", "plan", "compare");
     let mut loops = Vec::new();
     let mut syncs = Vec::new();
-    for round in 0..=ROUNDS {
+    // One more warms up.
+    for round in 0..=rounds {
         let client = plane.client();
-        let name = format!("a{round}");
-        let all = manifests(&name);
+        let name = format!("a{size}-{round}");
+        let all = manifests(&name, size);
         let began = Instant::now();
         bare(&client, &all).await;
         let bare_took = began.elapsed();
         quiet(&client, &name).await;
 
-        let name = format!("b{round}");
-        let repository = repository(&manifests(&name));
+        let name = format!("b{size}-{round}");
+        let repository = repository(&manifests(&name, size));
         let connection = connect(Some(&plane.kubeconfig()), None).await.expect("a connection");
         let mut sync = Sync::new(connection.client, &name, &repository);
         let (applied, took) = sync.pass().await;
-        assert_eq!(applied.applied as usize, OBJECTS + NAMESPACES);
+        assert_eq!(applied.applied as usize, size + NAMESPACES);
         quiet(&client, &name).await;
 
         let title = if round == 0 { "warm-up".to_owned() } else { format!("round {round}") };
-        row(&title, &[bare_took, took.ready, took.plan, took.compare, took.written]);
+        row(&title, &[bare_took, took.written, took.ready, took.plan, took.compare]);
         if round > 0 {
             loops.push(bare_took);
-            syncs.push(took.ready);
+            syncs.push(took.written);
         }
     }
     row("median", &[percentile(&loops, 50), percentile(&syncs, 50)]);
     let ratio = ratio(percentile(&syncs, 50), percentile(&loops, 50));
-    goals.hold(ratio <= GOAL, &format!("first sync, everything ready: {ratio:.2} times the bare loop (goal {GOAL})"));
-}
-
-/// What went through the proxy, sorted by what it was.
-fn sort(requests: &[Seen]) -> BTreeMap<&'static str, usize> {
-    let mut sorted = BTreeMap::new();
-    for seen in requests {
-        let parts: Vec<&str> = seen.path.trim_matches('/').split('/').collect();
-        let inventory = seen.path.contains("/windlass-inventory") || seen.query.contains("inventory");
-        // …/<resource>/<name>, in a namespace or not; a namespace itself is an object too.
-        let below = parts.iter().position(|part| *part == "namespaces").map_or(&parts[..], |at| &parts[at..]);
-        let object = matches!(below, ["namespaces", _, _, _] | ["namespaces", _]);
-        let what = match (seen.is_write(), inventory, object) {
-            (true, true, _) => "inventory writes",
-            (true, false, _) => "object writes",
-            (false, true, _) => "inventory reads",
-            (false, false, true) => "object reads",
-            (false, false, false) if seen.query.contains("labelSelector") => "LISTs (one a kind and page)",
-            (false, false, false) => "discovery",
-        };
-        *sorted.entry(what).or_default() += 1;
-    }
-    sorted
-}
-
-async fn requests(plane: &ControlPlane, goals: &mut Goals) {
-    println!("\nRequests after a first sync, counted by a proxy");
-    let proxy = Proxy::start(plane);
-    let connection = connect(Some(&proxy.kubeconfig(plane)), None).await.expect("a connection");
-    let repository = repository(&manifests("r"));
-    let mut sync = Sync::new(connection.client, "r", &repository);
-    let (applied, _) = sync.pass().await;
-    assert_eq!(applied.applied as usize, OBJECTS + NAMESPACES);
-
-    let one = async |sync: &mut Sync, title: &str| {
-        proxy.forget();
-        let (applied, took) = sync.pass().await;
-        let sorted = sort(&proxy.requests());
-        println!("  {title}: {:.0} ms, {sorted:?}", took.ready.as_secs_f64() * 1e3);
-        (
-            applied.applied,
-            sorted.get("object reads").copied().unwrap_or(0),
-            sorted.get("object writes").copied().unwrap_or(0),
-        )
-    };
-    let nothing = one(&mut sync, "nothing changed").await;
-    goals.hold(nothing == (0, 0, 0), "nothing changed: no request for any object");
-    let file = "team-1/file-1.yaml";
-    let text = repository.read(file);
-    let changed = text.replacen("b=2", "b=3", 1);
-    assert_ne!(text, changed, "{text}");
-    repository.write(file, &changed).commit("change one");
-    let one = one(&mut sync, "one object changed").await;
-    goals.hold(one == (1, 0, 1), "one object changed: one object write and nothing else");
-}
-
-/// The binary as it is installed: time and memory of a process.
-fn binary(plane: &ControlPlane, goals: &mut Goals) {
-    println!("\nA whole process, `windlass agent --once`");
-    let windlass = Windlass::on(&plane.kubeconfig());
-    plane.kubectl(&["create", "namespace", "windlass-system"]);
-    let repository = repository(&manifests("p"));
-    for (title, expect) in [("first sync", "applied 1010"), ("nothing changed", "nothing changed")] {
-        let began = Instant::now();
-        let url = repository.url();
-        let mut process = windlass.start(&["agent", "--once", "--yes", "--source", &url]);
-        let mut peak = 0;
-        let end = began + Duration::from_secs(120);
-        let code = loop {
-            peak = peak.max(peak_memory(process.id()).unwrap_or(0));
-            if let Some(code) = process.exited() {
-                break code;
-            }
-            assert!(Instant::now() < end, "it does not end: {}", process.tail());
-            std::thread::sleep(Duration::from_millis(2));
-        };
-        let took = began.elapsed();
-        assert_eq!(code, 0, "{}", process.tail());
-        assert!(process.log().contains(expect), "{}", process.tail());
-        println!("  {title}: {:.0} ms, peak memory {:.1} MiB", took.as_secs_f64() * 1e3, peak as f64 / 1024.0);
-        goals.hold(peak < 100 * 1024, "less than 100 MiB");
-    }
-}
-
-/// The process's highest resident memory so far, in KiB; none once it has ended.
-fn peak_memory(pid: u32) -> Option<u64> {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?.split_whitespace().next()?.parse().ok()
+    goals.hold(ratio <= GOAL, &format!("{size:>6}  first sync, written: {ratio:.2} times the bare loop (goal {GOAL})"));
 }

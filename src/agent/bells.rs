@@ -21,7 +21,7 @@ const REQUESTS: Duration = Duration::from_secs(2);
 /// Keeps the bells ringing; they fall silent when dropped.
 pub(super) struct Bells {
     _source: Option<Watch>,
-    _target: Option<crate::target::any::Watch>,
+    _target: Option<crate::target::dir::Watch>,
     _requests: Option<notify::RecommendedWatcher>,
     _forward: JoinSet<()>,
 }
@@ -39,11 +39,10 @@ pub(super) async fn hang(bench: &Bench<Target>) -> (mpsc::Receiver<Trigger>, Bel
     forward.spawn(pass_on(rung, triggers.clone(), Trigger::Files));
 
     let (bell, rung) = mpsc::channel(1);
-    let target = bench
-        .world
-        .watch(bell)
-        .inspect_err(|error| tracing::warn!(sync = %bench.label(), %error, "drift is only polled"))
-        .ok();
+    let target = bench.world.watch(bell).unwrap_or_else(|error| {
+        tracing::warn!(sync = %bench.label(), %error, "drift is only polled");
+        None
+    });
     forward.spawn(pass_on(rung, triggers.clone(), Trigger::Drift));
 
     let (bell, rung) = mpsc::channel(1);

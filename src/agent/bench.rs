@@ -2,14 +2,16 @@
 //!
 //! Made by `agent`, used by `task` and `pass`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use tokio::time::Instant;
 
 use super::board::Board;
 use super::neighbours::{Follows, Key};
+use super::scope::{Opens, Todo};
 use super::store::{Control, Place, Store};
 use super::tenure::Tenure;
 use super::writer::Writer;
@@ -17,13 +19,14 @@ use crate::declared::{Memo, Scopes};
 use crate::diff::compare::Rules;
 use crate::expand;
 use crate::inventory::Inventory;
-use crate::plan::Plan;
+use crate::plan::{Plan, StepId};
 use crate::problem::Problem;
 use crate::report::summary::{Summary, Who};
 use crate::revision::Revision;
 use crate::source::Source;
 use crate::sync::conditions::{READY, find};
 use crate::sync::spec::{DriftMode, GitSyncSpec};
+use crate::target::execute::Pace;
 use crate::telemetry::Metrics;
 
 /// Trailer of a commit message that releases a refused deletion.
@@ -39,6 +42,8 @@ pub(super) struct Bench<W> {
     pub(super) interval: Duration,
     pub(super) timeout: Duration,
     pub(super) retry_interval: Duration,
+    /// `spec.drift.verifyInterval`; none where drift is only reported.
+    pub(super) verify_interval: Option<Duration>,
     pub(super) source: Arc<Source>,
     pub(super) world: W,
     pub(super) store: Store,
@@ -49,6 +54,8 @@ pub(super) struct Bench<W> {
     pub(super) board: Board,
     pub(super) metrics: Arc<Metrics>,
     pub(super) clock: fn() -> Timestamp,
+    /// How fast the target lets us write.
+    pub(super) pace: Pace,
 }
 
 /// What one sync remembers from pass to pass.
@@ -65,8 +72,34 @@ pub(super) struct Memory {
     /// The summary in the middle of a pass.
     pub(super) live: Option<Summary>,
     pub(super) fetched_at: Option<Timestamp>,
-    /// The last pass ran to its end.
-    pub(super) settled: bool,
+    /// Why the source could not be read when it was last asked.
+    pub(super) source_error: Option<String>,
+    /// What the next pass has to do.
+    pub(super) todo: Todo,
+    /// Steps that are not over.
+    pub(super) opens: Opens,
+    /// What is owned and not in the plan.
+    pub(super) unwanted: BTreeSet<StepId>,
+    /// When the target was last asked for its kinds; none: they may have changed.
+    pub(super) kinds_asked: Option<Instant>,
+    /// Up to when the sweep has looked.
+    pub(super) swept: Option<Timestamp>,
+    /// The plan that the summary was made of.
+    pub(super) shown: Option<Arc<Prepared>>,
+    /// What was last said stands as long as this holds.
+    pub(super) pause: Option<Pause>,
+    /// When the state was stored, and whether anything has changed since.
+    pub(super) saved: Option<Instant>,
+    pub(super) unsaved: bool,
+}
+
+/// Why no pass does anything for now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Pause {
+    /// A person paused it.
+    Suspended,
+    /// No window is open, or other syncs have to be ready first.
+    Held,
 }
 
 /// What a revision wants; kept as long as the revision stays.
@@ -119,9 +152,8 @@ impl<W> Bench<W> {
     }
 
     /// What the user allows.
-    pub(super) fn rules(&self, revision: &Revision, plan: &Plan, inventory: &Inventory) -> Rules {
+    pub(super) fn rules<'a>(&self, revision: &Revision, unwanted: impl Iterator<Item = &'a StepId>) -> Rules {
         let (claims, part_of) = (&self.board.claims, self.part_of());
-        let unwanted = inventory.unwanted(plan).map(|(id, _)| id);
         Rules {
             wanted_elsewhere: claims.wanted_by_others(&part_of, unwanted),
             siblings: claims.siblings(&part_of),

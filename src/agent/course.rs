@@ -2,17 +2,18 @@
 //!
 //! Decides nothing: what the facts mean is `report`'s to say. Called by `pass` alone.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::bench::{Bench, Memory, Prepared};
+use super::bench::{Bench, Memory, Pause, Prepared};
 use super::store::Saved;
-use crate::plan::{State, StepId};
+use crate::diff::Which;
+use crate::plan::StepId;
 use crate::report::summary::{End, Facts, Wrote, summarize};
 use crate::revision::Revision;
 use crate::target::execute::Outcome;
-use crate::target::{Class, Failure, World};
+use crate::target::{Class, Failure, LiveStatus, World};
 use crate::telemetry::{self, Stage};
 
 /// How a pass came out, for the task.
@@ -22,7 +23,7 @@ pub(super) struct Ended {
     pub(super) ready: bool,
     /// It could not run: source, target or the GitSync itself.
     pub(super) could_not_run: bool,
-    /// It is worth trying again soon.
+    /// It could not be done as a whole, and is worth trying again soon. (Steps have pauses of their own.)
     pub(super) retry: bool,
     /// How long the other side asked to be left alone.
     pub(super) retry_after: Option<Duration>,
@@ -30,6 +31,8 @@ pub(super) struct Ended {
     pub(super) opens: Option<jiff::Timestamp>,
     /// Stopped before its end.
     pub(super) cancelled: bool,
+    /// It stopped waiting, since something else came first.
+    pub(super) cut_short: bool,
     /// Objects written and deleted.
     pub(super) wrote: Wrote,
 }
@@ -38,10 +41,12 @@ pub(super) struct Ended {
 pub(super) struct Course {
     pub(super) began: Instant,
     pub(super) handled: Option<String>,
-    pub(super) source_error: Option<String>,
     pub(super) revision: Option<Revision>,
     pub(super) prepared: Option<Arc<Prepared>>,
+    /// Which steps it was about; none: all.
+    pub(super) part: Option<BTreeSet<StepId>>,
     pub(super) outcomes: BTreeMap<StepId, Outcome>,
+    pub(super) live: BTreeMap<StepId, LiveStatus>,
     pub(super) wrote: Wrote,
 }
 
@@ -50,24 +55,58 @@ impl Course {
         Self {
             began: Instant::now(),
             handled: bench.requested_at(),
-            source_error: None,
             revision: None,
             prepared: None,
+            part: Some(BTreeSet::new()),
             outcomes: BTreeMap::new(),
+            live: BTreeMap::new(),
             wrote: Wrote::default(),
         }
     }
+
+    /// Which steps it was about.
+    pub(super) fn which(&self) -> Which<'_> {
+        self.part.as_ref().map_or(Which::All, Which::Only)
+    }
+
+    /// Asks what the declared CRs that the pass touched say of themselves.
+    pub(super) fn look_at_statuses<W: World>(&mut self, bench: &Bench<W>) {
+        let Some(prepared) = &self.prepared else { return };
+        self.live = match &self.part {
+            None => bench.world.statuses(),
+            Some(part) => {
+                let plan = &prepared.plan;
+                let owned = plan.steps.iter().filter_map(|step| Some((&step.id, step.owner.as_ref()?)));
+                let owners: BTreeMap<&StepId, &StepId> = owned.collect();
+                let mut ids: BTreeSet<&StepId> = BTreeSet::new();
+                for step in plan.steps.iter().filter(|step| part.contains(&step.id)) {
+                    let mut above = Some(&step.id);
+                    while let Some(id) = above.filter(|id| ids.insert(id)) {
+                        above = owners.get(id).copied();
+                    }
+                }
+                ids.into_iter().filter_map(|id| Some((id.clone(), bench.world.status(id)?))).collect()
+            }
+        };
+    }
 }
+
+/// What is known is stored at most this often while much happens; it is stored in the end.
+pub(super) const SAVE: Duration = Duration::from_secs(1);
+/// While nothing happens, this often: so that a new life of the agent knows when the source was last read.
+const REFRESH: Duration = Duration::from_secs(600);
 
 pub(super) async fn target_failed<W: World>(
     bench: &Bench<W>,
     memory: &mut Memory,
-    course: &Course,
+    course: &mut Course,
     failure: &Failure,
 ) -> Ended {
     tracing::warn!(sync = %bench.label(), error = %failure, "the target failed");
     // What is stored is not known for sure any more.
     memory.inventory = None;
+    memory.todo.all = true;
+    memory.kinds_asked = None;
     let end = End::TargetFailed(failure.reason, &failure.message);
     let ended = finish(bench, memory, course, end, None).await;
     Ended { retry: failure.class == Class::Retry, retry_after: failure.retry_after, ..ended }
@@ -85,40 +124,40 @@ pub(super) fn facts<'a, W: World>(
         now: (bench.clock)(),
         duration_ms: u64::try_from(course.began.elapsed().as_millis()).unwrap_or(u64::MAX),
         revision: course.revision.as_ref(),
-        fetched_at: memory.fetched_at.filter(|_| course.source_error.is_none()),
+        fetched_at: memory.fetched_at.filter(|_| memory.source_error.is_none()),
         plan: prepared.map(|prepared| &prepared.plan),
         problems: prepared.map_or(&memory.summary.view.problems, |prepared| &prepared.problems),
         inventory: memory.inventory.as_ref(),
-        live: bench.world.statuses(),
+        live: &course.live,
         outcomes: &course.outcomes,
+        which: course.which(),
+        same_plan: match (&memory.shown, &course.prepared) {
+            (Some(shown), Some(prepared)) => Arc::ptr_eq(shown, prepared),
+            _ => false,
+        },
         wrote: course.wrote,
         end,
-        source_error: course.source_error.as_deref(),
+        source_error: memory.source_error.as_deref(),
         handled: course.handled.as_deref(),
         pinned: memory.control.pinned.as_deref(),
     }
-}
-
-/// Whether a step may come right by itself, and soon.
-fn may_pass(outcome: &Outcome) -> bool {
-    matches!(outcome.state, State::Unknown | State::Progressing)
 }
 
 /// Summarizes and tells everybody who should know.
 pub(super) async fn finish<W: World>(
     bench: &Bench<W>,
     memory: &mut Memory,
-    course: &Course,
+    course: &mut Course,
     end: End<'_>,
     opens: Option<jiff::Timestamp>,
 ) -> Ended {
+    course.look_at_statuses(bench);
     let summary = summarize(&memory.summary, &facts(bench, memory, course, end));
-    let counts = summary.view.counts;
-    // What is not as wanted may become so without a commit: then every poll looks at the world again.
-    let idle = |outcome: &Outcome| matches!(outcome.state, State::Ready | State::Pending);
-    memory.settled = matches!(end, End::Done) && course.outcomes.values().all(idle);
     memory.summary = summary;
     memory.live = None;
+    if course.prepared.is_some() {
+        memory.shown.clone_from(&course.prepared);
+    }
     bench.board.publish(&memory.summary.view);
     let ready_at = course.revision.as_ref().filter(|_| end == End::Done && memory.is_ready());
     bench.board.neighbours.ended(&bench.key(), ready_at.map(|revision| revision.id.as_str()));
@@ -128,14 +167,13 @@ pub(super) async fn finish<W: World>(
     if let End::Elsewhere(_) = end {
         // The other agent tells the cluster.
     } else if let Some(prepared) = &course.prepared {
-        bench.writer.write(&bench.who, &memory.summary, &prepared.plan, &bench.world.statuses()).await;
+        bench.writer.write(&bench.who, &memory.summary, &prepared.plan, &course.live).await;
     } else {
         bench.writer.write_sync(&bench.who, &memory.summary).await;
     }
-    let saved =
-        Saved { summary: memory.summary.clone(), control: memory.control.clone(), place: Some(bench.place.clone()) };
-    if let Err(error) = bench.store.save(&saved) {
-        tracing::warn!(sync = %bench.label(), %error, "what is known of the sync could not be stored");
+    memory.unsaved = true;
+    if memory.saved.is_none_or(|saved| saved.elapsed() >= SAVE) {
+        save(bench, memory);
     }
     bench.metrics.stage(Stage::Report, began.elapsed());
 
@@ -164,12 +202,46 @@ pub(super) async fn finish<W: World>(
     Ended {
         ready,
         could_not_run,
-        retry: could_not_run && !matches!(end, End::Elsewhere(_))
-            || counts.failed > 0
-            || course.outcomes.values().any(may_pass),
+        retry: could_not_run && !matches!(end, End::Elsewhere(_)),
         retry_after: None,
         opens,
         cancelled: end == End::Cancelled,
+        cut_short: false,
         wrote: course.wrote,
+    }
+}
+
+/// The end of a pass in which nothing had moved: nothing is said anew but that the source was read.
+pub(super) fn rest<W: World>(bench: &Bench<W>, memory: &mut Memory, opens: Option<jiff::Timestamp>) -> Ended {
+    if let (Some(at), None) = (memory.fetched_at, &memory.source_error) {
+        let at = crate::report::summary::second(at);
+        if let Some(source) = &mut memory.summary.status.source
+            && source.fetched_at != at
+        {
+            source.fetched_at.clone_from(&at);
+            memory.summary.view.details.fetched_at = Some(at);
+            bench.board.publish(&memory.summary.view);
+        }
+    }
+    if memory.saved.is_none_or(|saved| saved.elapsed() >= REFRESH) {
+        save(bench, memory);
+    }
+    let ready = memory.is_ready();
+    let outcome = if ready { telemetry::Outcome::Unchanged } else { telemetry::Outcome::NotReady };
+    if memory.pause != Some(Pause::Suspended) {
+        bench.metrics.pass_finished(&bench.label(), outcome, (bench.clock)());
+    }
+    tracing::debug!(sync = %bench.label(), "nothing has moved");
+    Ended { ready, opens, ..Ended::default() }
+}
+
+/// Stores what is known of the sync for the next life of the agent.
+pub(super) fn save<W>(bench: &Bench<W>, memory: &mut Memory) {
+    memory.saved = Some(tokio::time::Instant::now());
+    memory.unsaved = false;
+    let saved =
+        Saved { summary: memory.summary.clone(), control: memory.control.clone(), place: Some(bench.place.clone()) };
+    if let Err(error) = bench.store.save(&saved) {
+        tracing::warn!(sync = %bench.label(), %error, "what is known of the sync could not be stored");
     }
 }

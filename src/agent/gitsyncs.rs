@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use super::open::{self, OpenError, Wanted};
 use super::store::StoreError;
 use super::{Config, pass, run, timing};
+use crate::diff::Which;
 use crate::plan::canonical;
 use crate::problem::Problem;
 use crate::report::summary::{self, End, Facts, Summary, Who, Wrote};
@@ -303,8 +304,10 @@ async fn tell(shared: &Shared, object: &DynamicObject, problems: &[Problem], end
             plan: None,
             problems,
             inventory: None,
-            live: BTreeMap::new(),
+            live: &BTreeMap::new(),
             outcomes: &outcomes,
+            which: Which::All,
+            same_plan: false,
             wrote: Wrote::default(),
             end,
             source_error,

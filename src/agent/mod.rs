@@ -13,12 +13,16 @@ mod neighbours;
 mod open;
 mod pass;
 mod reading;
+mod scope;
 pub mod store;
 mod task;
 mod tenure;
 mod timing;
 pub mod trigger;
 mod writer;
+
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::bench::{Bench, Memory};
+use super::scope::Todo;
 use super::store::{Place, Store, StoreError};
 use super::tenure::Tenure;
 use super::writer::Writer;
@@ -15,8 +16,9 @@ use crate::kinds;
 use crate::report::summary::Who;
 use crate::source::{Credentials, Source, SourceConfig, SourceError};
 use crate::sync::PIN;
-use crate::sync::spec::{GitSync, GitSyncSpec, Reference};
+use crate::sync::spec::{DriftMode, GitSync, GitSyncSpec, Reference};
 use crate::target::dir::Dir;
+use crate::target::execute::Pace;
 use crate::target::kube::lease::Lease;
 use crate::target::kube::{Kube, Note, Notes, Options, Reports};
 use crate::target::{Failure, Target};
@@ -107,6 +109,10 @@ pub(super) async fn open(config: &Config, wanted: &Wanted) -> Result<(Bench<Targ
         interval: time(&spec.source.interval)?.max(Duration::from_secs(1)),
         timeout: time(&spec.timeout)?,
         retry_interval: time(&spec.retry_interval)?,
+        verify_interval: match spec.drift.mode {
+            DriftMode::Correct => Some(time(&spec.drift.verify_interval)?),
+            DriftMode::Report => None,
+        },
         who: Who {
             generation: wanted.sync.metadata.generation,
             cluster: spec.cluster.clone().unwrap_or(cluster),
@@ -133,6 +139,7 @@ pub(super) async fn open(config: &Config, wanted: &Wanted) -> Result<(Bench<Targ
         board: config.board.clone(),
         metrics: Arc::clone(&config.metrics),
         clock: config.clock,
+        pace: Pace::default(),
     };
     let mut summary = crate::report::summary::restored(saved.summary);
     if wanted.in_cluster
@@ -145,7 +152,7 @@ pub(super) async fn open(config: &Config, wanted: &Wanted) -> Result<(Bench<Targ
         // The GitSync says it, and taking it off takes it back.
         control.pinned = bench.annotations.get(PIN).cloned();
     }
-    let memory = Memory { control, summary, ..Memory::default() };
+    let memory = Memory { control, summary, todo: Todo::everything(), ..Memory::default() };
     Ok((bench, memory))
 }
 

@@ -3,22 +3,21 @@
 //! Reads only. Called by `pass` alone.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::bench::{Bench, Memory, Prepared};
+use super::trigger::Batch;
 use crate::declared::{self, Context};
 use crate::expand;
 use crate::inventory::Inventory;
+use crate::problem::{Code, Problem};
 use crate::revision::Revision;
 use crate::sync::conditions::reasons;
 use crate::target::{Class, Failure, World};
 use crate::telemetry::Stage;
 
-/// What the source said.
-pub(super) struct Fetched {
-    pub(super) revision: Option<Revision>,
-    pub(super) error: Option<String>,
-}
+/// Kinds are asked for this often, though nothing says that they changed.
+const KINDS: Duration = Duration::from_secs(600);
 
 pub(super) async fn timed<W: World, T>(bench: &Bench<W>, stage: Stage, work: impl Future<Output = T>) -> T {
     let began = Instant::now();
@@ -27,25 +26,57 @@ pub(super) async fn timed<W: World, T>(bench: &Bench<W>, stage: Stage, work: imp
     done
 }
 
-/// Asks the source. If it cannot be read, the revision that was worked with last stays the authority, as far as the clone
-/// still has it.
-pub(super) async fn fetch<W: World>(bench: &Bench<W>, memory: &Memory) -> Fetched {
+/// The revision to work with, asked of the source if there is reason to. If it cannot be read, the revision that was
+/// worked with last stays the authority, as far as the clone still has it.
+pub(super) async fn revision<W: World>(bench: &Bench<W>, memory: &mut Memory, why: Batch) -> Option<Revision> {
+    let known = memory.prepared.as_ref().map(|prepared| &prepared.plan.revision);
+    let asks = why.asks_source() || memory.source_error.is_some();
+    if let Some(known) = known.filter(|_| !asks) {
+        return Some(known.clone());
+    }
+    let began = Instant::now();
     let asked = match &memory.control.pinned {
         Some(pinned) => bench.source.find(pinned).await,
         None => bench.source.fetch().await,
     };
+    bench.metrics.stage(Stage::Fetch, began.elapsed());
     let error = match asked {
-        Ok(revision) => return Fetched { revision: Some(revision), error: None },
+        Ok(revision) => {
+            memory.fetched_at = Some((bench.clock)());
+            memory.source_error = None;
+            return Some(revision);
+        }
         Err(error) => error.to_string(),
     };
-    let revision = match &memory.prepared {
-        Some(prepared) => Some(prepared.plan.revision.clone()),
-        None => match &memory.summary.status.last_attempted_revision {
-            Some(id) => bench.source.find(id).await.ok(),
-            None => None,
-        },
+    tracing::warn!(sync = %bench.label(), error, "cannot read the source");
+    memory.source_error = Some(error);
+    match (&memory.prepared, &memory.summary.status.last_attempted_revision) {
+        (Some(prepared), _) => Some(prepared.plan.revision.clone()),
+        (None, Some(id)) => bench.source.find(id).await.ok(),
+        (None, None) => None,
+    }
+}
+
+/// Whether the target has to be asked for its kinds: at first, after it rang for all, and now and then. A kind that is
+/// missing is looked for at every poll.
+pub(super) fn kinds_are_due<W: World>(bench: &Bench<W>, memory: &Memory, why: Batch) -> bool {
+    let Some(asked) = memory.kinds_asked else { return true };
+    let missing = || {
+        let assumed = |problem: &Problem| problem.code == Code::ScopeAssumed;
+        memory.opens.lacks_kinds() || memory.prepared.as_ref().is_some_and(|it| it.problems.iter().any(assumed))
     };
-    Fetched { revision, error: Some(error) }
+    memory.todo.all || (why.is_poll() && (asked.elapsed() >= KINDS || bench.world.ails() || missing()))
+}
+
+/// Asks the target for its kinds; also the check that it answers. True if there are more than were known.
+pub(super) async fn ask_kinds<W: World>(bench: &Bench<W>, memory: &mut Memory) -> Result<bool, Failure> {
+    let scopes = timed(bench, Stage::Observe, bench.world.scopes()).await?;
+    memory.kinds_asked = Some(tokio::time::Instant::now());
+    let news = scopes.iter().any(|(kind, scope)| memory.scopes.get(kind) != Some(scope));
+    if news {
+        memory.scopes.extend(scopes);
+    }
+    Ok(news)
 }
 
 /// Why there is no plan.

@@ -12,15 +12,24 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::bench::{Bench, Memory};
-use super::course::Ended;
-use super::pass::pass;
+use super::course::{Ended, SAVE, save};
+use super::pass::{Stop, pass};
 use super::timing;
 use super::trigger::{Batch, Trigger};
 use crate::revision::Revision;
+use crate::schedule;
 use crate::source::SourceError;
 use crate::target::World;
 
-/// Runs one pass and lets nothing but the end of the program cancel it.
+/// A ring after which a pass found nothing to do is followed by another one after this pause at the earliest.
+const REST: Duration = Duration::from_millis(100);
+/// After a pass that a newer revision cut short, the source has to be quiet for this long,
+const QUIET: Duration = Duration::from_millis(200);
+/// but is not waited for any longer than this.
+const QUIET_AT_MOST: Duration = Duration::from_secs(1);
+
+/// Runs passes until nothing is left but what has a pause of its own, and lets nothing but the end of the program cancel
+/// them.
 pub(super) async fn once<W: World>(bench: &Bench<W>, memory: &mut Memory, stop: &CancellationToken) -> Ended {
     take_requests(bench, memory);
     if let Some(tenure) = &bench.tenure {
@@ -31,10 +40,25 @@ pub(super) async fn once<W: World>(bench: &Bench<W>, memory: &mut Memory, stop: 
     }
     let mut why = Batch::default();
     why.add(Trigger::Request);
-    let (attempting, _) = watch::channel(None);
-    let ended = pass(bench, memory, why, &attempting, &stop.child_token()).await;
+    let mut wrote = crate::report::summary::Wrote::default();
+    let ended = loop {
+        let (attempting, _) = watch::channel(None);
+        let stops = Stop { cancel: stop.child_token(), hurry: CancellationToken::new() };
+        let ended = pass(bench, memory, why, &attempting, &stops).await;
+        wrote.applied += ended.wrote.applied;
+        wrote.pruned += ended.wrote.pruned;
+        wrote.kept = ended.wrote.kept;
+        if !ended.cut_short || stop.is_cancelled() {
+            break ended;
+        }
+        why = Batch::default();
+        why.add(Trigger::Drift);
+    };
+    if memory.unsaved {
+        save(bench, memory);
+    }
     bench.release().await;
-    ended
+    Ended { wrote, ..ended }
 }
 
 /// Runs until stopped.
@@ -47,40 +71,88 @@ pub(super) async fn run<W: World>(
     let mut why = Batch::default();
     why.add(Trigger::Poll);
     let mut failures = 0_u32;
+    let tick = bench.verify_interval.map(schedule::sweep_tick);
+    let (mut poll, mut sweep) = (Instant::now(), tick.map(|tick| Instant::now() + tick));
     while !stop.is_cancelled() {
         take_requests(bench, memory);
+        if why.asks_source() {
+            poll = Instant::now() + timing::jittered(bench.interval);
+        }
+        if let (true, Some(tick)) = (why.is_sweep(), tick) {
+            sweep = Some(Instant::now() + tick);
+        }
         let (ended, left) = watched_pass(bench, memory, why, &mut triggers, stop).await;
         failures = if ended.retry { failures.saturating_add(1) } else { 0 };
         why = left;
+        if ended.cut_short && why.asks_source() {
+            quiet(&mut triggers, &mut why, stop).await;
+        }
         if !why.is_empty() {
             continue;
         }
-        let mut alarms = vec![(Instant::now() + timing::jittered(bench.interval), Trigger::Poll)];
+        let mut alarms = vec![(poll, Alarm::Rings(Trigger::Poll))];
         if ended.retry {
             let pause = timing::backoff(bench.retry_interval, failures).max(ended.retry_after.unwrap_or_default());
-            alarms.push((Instant::now() + pause, Trigger::Retry));
+            alarms.push((Instant::now() + pause, Alarm::Rings(Trigger::Poll)));
         }
         if let Some(opens) = ended.opens {
             let pause = Duration::try_from(opens.duration_since((bench.clock)())).unwrap_or_default();
-            alarms.push((Instant::now() + pause, Trigger::Window));
+            alarms.push((Instant::now() + pause, Alarm::Rings(Trigger::Window)));
+        } else if !ended.retry {
+            // A failure of the whole pass has its own pause, and a closed window lets nothing be done.
+            alarms.extend(memory.opens.next().map(|next| (next, Alarm::Rings(Trigger::Retry))));
         }
-        why = wait(&mut triggers, alarms, stop).await;
+        alarms.extend(sweep.map(|at| (at, Alarm::Rings(Trigger::Sweep))));
+        if memory.unsaved {
+            alarms.push((memory.saved.map_or_else(Instant::now, |at| at + SAVE), Alarm::Save));
+        }
+        let useless = ended.wrote.applied + ended.wrote.pruned == 0 && !ended.cut_short;
+        let deaf_until = if useless { Instant::now() + REST } else { Instant::now() };
+        let ring = async {
+            tokio::time::sleep_until(deaf_until).await;
+            bench.world.ring().await;
+        };
+        why = wait(&mut triggers, alarms, ring, stop, || save(bench, memory)).await;
+    }
+    if memory.unsaved {
+        save(bench, memory);
     }
 }
 
-/// Waits for the first trigger or alarm, and takes with it what rang at the same time.
+/// Something that happens at a known time.
+#[derive(Clone, Copy, Debug)]
+enum Alarm {
+    /// A pass.
+    Rings(Trigger),
+    /// What is known is stored.
+    Save,
+}
+
+/// Waits for the first trigger, ring or alarm, and takes with it what rang at the same time.
 async fn wait(
     triggers: &mut mpsc::Receiver<Trigger>,
-    mut alarms: Vec<(Instant, Trigger)>,
+    mut alarms: Vec<(Instant, Alarm)>,
+    ring: impl Future<Output = ()>,
     stop: &CancellationToken,
+    mut save: impl FnMut(),
 ) -> Batch {
     let mut batch = Batch::default();
-    alarms.sort_by_key(|(at, _)| *at);
-    let Some((at, alarm)) = alarms.first().copied() else { return batch };
-    tokio::select! {
-        () = stop.cancelled() => {}
-        () = tokio::time::sleep_until(at) => batch.add(alarm),
-        Some(trigger) = triggers.recv() => batch.add(trigger),
+    tokio::pin!(ring);
+    alarms.sort_by_key(|(at, _)| std::cmp::Reverse(*at));
+    while batch.is_empty() {
+        let Some((at, alarm)) = alarms.last().copied() else { return batch };
+        tokio::select! {
+            () = stop.cancelled() => return batch,
+            () = tokio::time::sleep_until(at) => {
+                alarms.pop();
+                match alarm {
+                    Alarm::Rings(trigger) => batch.add(trigger),
+                    Alarm::Save => save(),
+                }
+            }
+            Some(trigger) = triggers.recv() => batch.add(trigger),
+            () = &mut ring => batch.add(Trigger::Drift),
+        }
     }
     while let Ok(trigger) = triggers.try_recv() {
         batch.add(trigger);
@@ -88,8 +160,26 @@ async fn wait(
     batch
 }
 
-/// A pass during which triggers are heard: a newer revision or a request cancels it between steps, anything else is done
-/// after it. Returns what is left to do.
+/// Waits until no commit has arrived for a while: a burst of them is one pass.
+async fn quiet(triggers: &mut mpsc::Receiver<Trigger>, batch: &mut Batch, stop: &CancellationToken) {
+    let end = Instant::now() + QUIET_AT_MOST;
+    loop {
+        let until = (Instant::now() + QUIET).min(end);
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep_until(until) => return,
+            Some(trigger) = triggers.recv() => {
+                batch.add(trigger);
+                if !matches!(trigger, Trigger::Files | Trigger::Poll) {
+                    return;
+                }
+            }
+        }
+    }
+}
+
+/// A pass during which triggers are heard: a request cancels it between steps, a newer revision ends its waits, anything
+/// else is done after it. Returns what is left to do.
 async fn watched_pass<W: World>(
     bench: &Bench<W>,
     memory: &mut Memory,
@@ -97,19 +187,19 @@ async fn watched_pass<W: World>(
     triggers: &mut mpsc::Receiver<Trigger>,
     stop: &CancellationToken,
 ) -> (Ended, Batch) {
-    let cancel = stop.child_token();
+    let stops = Stop { cancel: stop.child_token(), hurry: CancellationToken::new() };
     let (attempting, attempted) = watch::channel(None::<String>);
     let pinned = memory.control.pinned.is_some();
     let source = Arc::clone(&bench.source);
-    let running = pass(bench, memory, why, &attempting, &cancel);
+    let running = pass(bench, memory, why, &attempting, &stops);
     tokio::pin!(running);
     let mut left = Batch::default();
     let mut rung = false;
     let mut look: Option<BoxFuture<'static, Result<Revision, SourceError>>> = None;
     let mut poll = tokio::time::interval_at(Instant::now() + bench.interval, bench.interval);
     loop {
-        // One look at a time, and none before the pass knows what it is about.
-        if rung && !pinned && look.is_none() && attempted.borrow().is_some() {
+        // One look at a time, and none before the pass knows what it is about, or once it is known to be outdated.
+        if rung && !pinned && look.is_none() && !stops.hurry.is_cancelled() && attempted.borrow().is_some() {
             rung = false;
             let source = Arc::clone(&source);
             look = Some(async move { source.fetch().await }.boxed());
@@ -126,9 +216,13 @@ async fn watched_pass<W: World>(
                 Trigger::Files | Trigger::Poll => rung = true,
                 Trigger::Request => {
                     left.add(trigger);
-                    cancel.cancel();
+                    stops.cancel.cancel();
                 }
-                Trigger::Drift | Trigger::Retry | Trigger::Window | Trigger::Neighbour => left.add(trigger),
+                Trigger::Drift
+                | Trigger::Retry
+                | Trigger::Window
+                | Trigger::Sweep
+                | Trigger::Neighbour => left.add(trigger),
             },
             _ = poll.tick() => rung = true,
             Some(found) = OptionFuture::from(look.as_mut()) => {
@@ -136,7 +230,7 @@ async fn watched_pass<W: World>(
                 let newest = found.ok().map(|revision| revision.id);
                 if newest.is_some() && newest != *attempted.borrow() {
                     left.add(Trigger::Files);
-                    cancel.cancel();
+                    stops.hurry.cancel();
                 }
             }
         }
@@ -158,9 +252,18 @@ mod tests {
     /// Far enough that only a mistake waits for it.
     const FAR: Duration = Duration::from_secs(600);
 
-    fn alarms(poll: Duration, retry: Duration) -> Vec<(Instant, Trigger)> {
+    fn alarms(poll: Duration, retry: Duration) -> Vec<(Instant, Alarm)> {
         let now = Instant::now();
-        vec![(now + poll, Trigger::Poll), (now + retry, Trigger::Retry)]
+        vec![(now + poll, Alarm::Rings(Trigger::Poll)), (now + retry, Alarm::Rings(Trigger::Retry))]
+    }
+
+    /// Waits with nothing ringing and nothing to be stored.
+    async fn waits(
+        triggers: &mut mpsc::Receiver<Trigger>,
+        alarms: Vec<(Instant, Alarm)>,
+        stop: &CancellationToken,
+    ) -> Batch {
+        wait(triggers, alarms, std::future::pending(), stop, || {}).await
     }
 
     #[tokio::test]
@@ -169,26 +272,59 @@ mod tests {
         for trigger in [Trigger::Files, Trigger::Drift, Trigger::Files] {
             bell.send(trigger).await.unwrap();
         }
-        let batch = wait(&mut triggers, alarms(FAR, FAR), &CancellationToken::new()).await;
-        assert!(!batch.is_empty() && !batch.only_new());
+        let batch = waits(&mut triggers, alarms(FAR, FAR), &CancellationToken::new()).await;
+        assert!(batch.asks_source() && batch.asks_world());
         assert!(triggers.try_recv().is_err(), "all were taken");
     }
 
     #[tokio::test]
-    async fn files_alone_ask_for_a_new_revision_only() {
+    async fn files_alone_ask_for_the_source_only() {
         let (bell, mut triggers) = mpsc::channel(8);
         bell.send(Trigger::Files).await.unwrap();
-        assert!(wait(&mut triggers, alarms(FAR, FAR), &CancellationToken::new()).await.only_new());
+        let batch = waits(&mut triggers, alarms(FAR, FAR), &CancellationToken::new()).await;
+        assert!(batch.asks_source() && !batch.asks_world());
     }
 
     #[tokio::test]
-    async fn the_earliest_alarm_rings_whichever_it_is() {
+    async fn the_earliest_alarm_rings_whichever_it_is_and_storing_is_no_pass() {
         let (_bell, mut triggers) = mpsc::channel(8);
         let soon = Duration::from_millis(1);
         for (poll, retry) in [(FAR, soon), (soon, FAR)] {
-            let batch = wait(&mut triggers, alarms(poll, retry), &CancellationToken::new()).await;
-            assert!(!batch.is_empty() && !batch.only_new());
+            let batch = waits(&mut triggers, alarms(poll, retry), &CancellationToken::new()).await;
+            assert!(!batch.is_empty() && batch.asks_source() == (poll == soon));
         }
+        let mut stored = 0;
+        let alarms = [alarms(FAR, soon * 20), vec![(Instant::now() + soon, Alarm::Save)]].concat();
+        let stop = CancellationToken::new();
+        let batch = wait(&mut triggers, alarms, std::future::pending(), &stop, || stored += 1).await;
+        assert!(!batch.is_empty() && stored == 1);
+    }
+
+    #[tokio::test]
+    async fn a_ring_of_the_world_is_drift() {
+        let (_bell, mut triggers) = mpsc::channel(8);
+        let stop = CancellationToken::new();
+        let batch = wait(&mut triggers, alarms(FAR, FAR), std::future::ready(()), &stop, || {}).await;
+        assert!(batch.asks_world() && !batch.asks_source());
+    }
+
+    #[tokio::test]
+    async fn a_burst_of_commits_is_waited_for_but_not_for_ever() {
+        let (bell, mut triggers) = mpsc::channel(8);
+        let began = Instant::now();
+        let sender = tokio::spawn(async move {
+            while bell.send(Trigger::Files).await.is_ok() {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        });
+        quiet(&mut triggers, &mut Batch::default(), &CancellationToken::new()).await;
+        assert!(began.elapsed() >= QUIET_AT_MOST, "{:?}", began.elapsed());
+        sender.abort();
+        drop(triggers);
+        let (_bell, mut triggers) = mpsc::channel(8);
+        let began = Instant::now();
+        quiet(&mut triggers, &mut Batch::default(), &CancellationToken::new()).await;
+        assert!(began.elapsed() >= QUIET, "{:?}", began.elapsed());
     }
 
     #[tokio::test]
@@ -196,6 +332,6 @@ mod tests {
         let (_bell, mut triggers) = mpsc::channel(8);
         let stop = CancellationToken::new();
         stop.cancel();
-        assert!(wait(&mut triggers, alarms(FAR, FAR), &stop).await.is_empty());
+        assert!(waits(&mut triggers, alarms(FAR, FAR), &stop).await.is_empty());
     }
 }

@@ -13,49 +13,78 @@ pub enum Trigger {
     Drift,
     /// A person asked: a request file, or an annotation.
     Request,
-    /// The last pass failed and its pause is over.
+    /// Something failed, and its pause is over.
     Retry,
     /// A window opens.
     Window,
     /// Another sync, or another agent, let go of what this one waits for.
     Neighbour,
+    /// Steps are due to be verified.
+    Sweep,
 }
 
 /// Triggers that came together.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Batch {
-    /// Only files rang: without a new revision there is nothing to do.
-    files: bool,
-    /// Anything else.
-    full: bool,
+    rung: u8,
 }
 
 impl Batch {
     /// Takes one in.
     pub fn add(&mut self, trigger: Trigger) {
-        match trigger {
-            Trigger::Files => self.files = true,
-            Trigger::Poll
-            | Trigger::Drift
-            | Trigger::Request
-            | Trigger::Retry
-            | Trigger::Window
-            | Trigger::Neighbour => {
-                self.full = true;
-            }
-        }
-    }
-
-    /// Whether only a new revision is worth a pass.
-    #[must_use]
-    pub fn only_new(self) -> bool {
-        self.files && !self.full
+        self.rung |= 1 << trigger as u8;
     }
 
     /// Whether nothing rang.
     #[must_use]
     pub fn is_empty(self) -> bool {
-        !self.files && !self.full
+        self.rung == 0
+    }
+
+    /// Whether the source is looked at.
+    #[must_use]
+    pub fn asks_source(self) -> bool {
+        self.has(&[Trigger::Poll, Trigger::Files, Trigger::Request])
+    }
+
+    /// Whether the world is asked what moved. The sweep and a commit have their steps already.
+    #[must_use]
+    pub fn asks_world(self) -> bool {
+        self.has(&[Trigger::Poll, Trigger::Drift, Trigger::Request, Trigger::Window, Trigger::Neighbour])
+    }
+
+    /// Whether a person wants everything looked at.
+    #[must_use]
+    pub fn asks_all(self) -> bool {
+        self.has(&[Trigger::Request])
+    }
+
+    /// Whether it is time for the slow looks: kinds that are missing, say.
+    #[must_use]
+    pub fn is_poll(self) -> bool {
+        self.has(&[Trigger::Poll, Trigger::Request])
+    }
+
+    /// Whether what held steps back may be gone: a window opened, or another sync is ready or let go of something.
+    #[must_use]
+    pub fn frees(self) -> bool {
+        self.has(&[Trigger::Window, Trigger::Neighbour])
+    }
+
+    /// Whether another sync or agent said something.
+    #[must_use]
+    pub fn is_neighbour(self) -> bool {
+        self.has(&[Trigger::Neighbour])
+    }
+
+    /// Whether steps are due to be verified.
+    #[must_use]
+    pub fn is_sweep(self) -> bool {
+        self.has(&[Trigger::Sweep])
+    }
+
+    fn has(self, triggers: &[Trigger]) -> bool {
+        triggers.iter().any(|trigger| self.rung & (1 << *trigger as u8) != 0)
     }
 }
 
@@ -63,14 +92,27 @@ impl Batch {
 mod tests {
     use super::*;
 
-    #[test]
-    fn file_events_alone_ask_for_a_look_and_anything_else_for_a_pass() {
+    fn batch(triggers: &[Trigger]) -> Batch {
         let mut batch = Batch::default();
-        assert!(batch.is_empty());
-        batch.add(Trigger::Files);
-        batch.add(Trigger::Files);
-        assert!(batch.only_new());
-        batch.add(Trigger::Drift);
-        assert!(!batch.only_new() && !batch.is_empty());
+        triggers.iter().for_each(|trigger| batch.add(*trigger));
+        batch
+    }
+
+    #[test]
+    fn a_pass_looks_only_at_what_its_triggers_are_about() {
+        assert!(batch(&[]).is_empty());
+        for (triggers, source, world) in [
+            (vec![Trigger::Files, Trigger::Files], true, false),
+            (vec![Trigger::Poll], true, true),
+            (vec![Trigger::Drift], false, true),
+            (vec![Trigger::Retry], false, false),
+            (vec![Trigger::Sweep], false, false),
+            (vec![Trigger::Sweep, Trigger::Drift, Trigger::Files], true, true),
+        ] {
+            let batch = batch(&triggers);
+            assert!(!batch.is_empty());
+            assert_eq!((batch.asks_source(), batch.asks_world()), (source, world), "{triggers:?}");
+        }
+        assert!(batch(&[Trigger::Poll, Trigger::Request]).asks_all() && !batch(&[Trigger::Poll]).asks_all());
     }
 }

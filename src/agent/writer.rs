@@ -64,13 +64,17 @@ impl Writer {
         Self::Cluster(Box::new(Cluster { reports, sync: name, told: Mutex::default() }))
     }
 
-    /// Tells of a sync and of its declared CRs. `live` is what those say of themselves in the cluster.
+    /// Tells of a sync, and of those of its declared CRs that were looked at. `live` is what those say of themselves in
+    /// the cluster.
     pub(super) async fn write(&self, who: &Who, summary: &Summary, plan: &Plan, live: &BTreeMap<StepId, LiveStatus>) {
         self.write_sync(who, summary).await;
         let Self::Cluster(cluster) = self else { return };
+        if summary.touched.is_empty() {
+            return;
+        }
         let turned = cluster.turned(summary, plan, live);
-        for (id, status) in &summary.crs {
-            let Some(named) = declared(plan, id) else { continue };
+        for (id, named) in declared(plan, &summary.touched) {
+            let Some(status) = summary.crs.get(id) else { continue };
             let uid = live.get(id).map(|live| live.uid.clone()).filter(|uid| !uid.is_empty());
             let of = ObjectName { uid, ..named.clone() };
             log(who, cluster.reports.write_status(&named, None, status).await.map(|_| ()));
@@ -83,10 +87,11 @@ impl Writer {
     /// Takes in what the declared CRs said of themselves when a pass began, so that a status changed by hand is put right.
     pub(super) fn saw(&self, plan: &Plan, live: &BTreeMap<StepId, LiveStatus>) {
         let Self::Cluster(cluster) = self else { return };
-        for (id, live) in live {
-            if let Some(of) = declared(plan, id) {
-                cluster.reports.saw(&of, live.status.as_ref());
-            }
+        if live.is_empty() {
+            return;
+        }
+        for (id, of) in declared(plan, &live.keys().cloned().collect()) {
+            cluster.reports.saw(&of, live.get(id).and_then(|live| live.status.as_ref()));
         }
     }
 
@@ -127,17 +132,18 @@ impl Cluster {
         plan: &Plan,
         live: &BTreeMap<StepId, LiveStatus>,
     ) -> BTreeMap<StepId, Condition> {
-        let failed: BTreeSet<&StepId> = summary
-            .view
-            .steps
-            .iter()
-            .filter(|step| matches!(step.state, State::Failed | State::Refused))
-            .filter_map(|step| plan.step(&step.id)?.owner.as_ref())
-            .collect();
+        let counts = summary.view.counts;
+        let mut failed: BTreeSet<&StepId> = BTreeSet::new();
+        if counts.failed + counts.refused > 0 {
+            let steps = plan.steps.iter().zip(&summary.view.steps);
+            let steps = steps.filter(|(_, view)| matches!(view.state, State::Failed | State::Refused));
+            failed.extend(steps.filter_map(|(step, _)| step.owner.as_ref()));
+        }
         let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
         told.crs.retain(|id, _| summary.crs.contains_key(id));
         let mut turned = BTreeMap::new();
-        for (id, status) in &summary.crs {
+        for id in &summary.touched {
+            let Some(status) = summary.crs.get(id) else { continue };
             let Some(now) = ready(status) else { continue };
             if now.status != "True" && !(now.status == "False" && failed.contains(id)) {
                 continue;
@@ -172,15 +178,19 @@ fn note(ready: &Condition, action: &str) -> EventNote {
     }
 }
 
-/// The name of a declared CR.
-fn declared(plan: &Plan, id: &StepId) -> Option<ObjectName> {
-    let (step, parts) = (plan.step(id)?, id.object_parts()?);
-    Some(ObjectName {
-        api_version: step.origin.api_version.to_string(),
-        kind: parts.kind.to_owned(),
-        namespace: parts.namespace.map(str::to_owned),
-        name: parts.name.to_owned(),
-        uid: None,
+/// The names of declared CRs.
+fn declared<'a>(plan: &'a Plan, ids: &BTreeSet<StepId>) -> impl Iterator<Item = (&'a StepId, ObjectName)> {
+    let steps = plan.steps.iter().filter(|step| ids.contains(&step.id));
+    steps.filter_map(|step| {
+        let parts = step.id.object_parts()?;
+        let name = ObjectName {
+            api_version: step.origin.api_version.to_string(),
+            kind: parts.kind.to_owned(),
+            namespace: parts.namespace.map(str::to_owned),
+            name: parts.name.to_owned(),
+            uid: None,
+        };
+        Some((&step.id, name))
     })
 }
 

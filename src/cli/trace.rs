@@ -12,7 +12,7 @@ use crate::diff::render::words;
 use crate::inventory::Entry;
 use crate::plan::{Origin, State, StepId};
 use crate::report::attention::Tone;
-use crate::report::view::{StepView, SyncView, View};
+use crate::report::view::{StepView, Steps, SyncView, View};
 use crate::revision::short;
 use crate::sync::status::HistoryRow;
 use crate::sync::{DEFAULT_NAMESPACE, GitSync, field_manager, id as sync_id, part_of};
@@ -62,7 +62,7 @@ struct Known {
     source: String,
     /// The folder that it writes, if that is its target.
     directory: Option<PathBuf>,
-    steps: Vec<StepView>,
+    steps: Steps,
 }
 
 /// Where an object was declared, as far as it is known.

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use crate::plan::{Manifest, Needs, Plan, StepId};
+use crate::plan::{Manifest, Needs, Plan, Step, StepId};
 
 /// All that one sync owns.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -81,18 +81,35 @@ impl Inventory {
         Ok(())
     }
 
-    /// All that is owned now or may be after `writes` of the plan's steps: stored before the first write. Known uids,
-    /// fingerprints and done marks stay; paths, needs and owners are the plan's. A step that is neither written nor
-    /// known is not added: what was refused as somebody else's must not become ours by being listed.
-    #[must_use]
-    pub fn union(&self, plan: &Plan, mut writes: impl FnMut(&StepId) -> bool) -> Self {
-        let mut union = self.clone();
-        for step in &plan.steps {
-            if !union.entries.contains_key(&step.id) && !writes(&step.id) {
+    /// Takes in steps of a plan: what is owned then, or may be after they are written. Stored before the first write.
+    /// Known uids, fingerprints and done marks stay; paths, needs and owners are the plan's. A step that is neither
+    /// written nor known is not added: what was refused as somebody else's must not become ours by being listed.
+    ///
+    /// Each step comes with whether it is written.
+    pub fn take_in<'a>(&mut self, steps: impl IntoIterator<Item = (&'a Step, bool)>) -> Taken {
+        let mut taken = Taken::default();
+        for (step, writes) in steps {
+            let entry = match self.entries.get_mut(&step.id) {
+                Some(entry) => entry,
+                None if writes => {
+                    taken.added = true;
+                    self.entries.entry(step.id.clone()).or_default()
+                }
+                None => continue,
+            };
+            let api_version = step.want.object().map(Manifest::api_version).unwrap_or_default();
+            let same = entry.api_version == api_version
+                && entry.path == step.origin.path.as_str()
+                && entry.document == step.origin.document
+                && entry.owner == step.owner
+                && entry.needs == step.needs
+                && entry.keep == step.policy.keep
+                && !entry.deleting;
+            if same {
                 continue;
             }
-            let entry = union.entries.entry(step.id.clone()).or_default();
-            entry.api_version = step.want.object().map(Manifest::api_version).unwrap_or_default();
+            taken.changed = true;
+            entry.api_version = api_version;
             entry.path = step.origin.path.to_string();
             entry.document = step.origin.document;
             entry.owner.clone_from(&step.owner);
@@ -100,37 +117,49 @@ impl Inventory {
             entry.keep = step.policy.keep;
             entry.deleting = false;
         }
-        union
+        taken.changed |= taken.added;
+        taken
     }
 
-    /// Records what an apply answered.
-    pub fn record(&mut self, id: &StepId, uid: &str, fingerprint: Option<&str>) {
-        if let Some(entry) = self.entries.get_mut(id) {
-            entry.uid = Some(uid.to_owned()).filter(|uid| !uid.is_empty());
-            entry.fingerprint = fingerprint.map(str::to_owned);
+    /// Records what an apply answered. True if that is news.
+    pub fn record(&mut self, id: &StepId, uid: &str, fingerprint: Option<&str>) -> bool {
+        let Some(entry) = self.entries.get_mut(id) else { return false };
+        let uid = Some(uid).filter(|uid| !uid.is_empty());
+        if entry.uid.as_deref() == uid && entry.fingerprint.as_deref() == fingerprint {
+            return false;
         }
+        entry.uid = uid.map(str::to_owned);
+        entry.fingerprint = fingerprint.map(str::to_owned);
+        true
     }
 
-    /// Records that a step is over for good with this content hash.
-    pub fn record_done(&mut self, id: &StepId, hash: &str) {
-        if let Some(entry) = self.entries.get_mut(id) {
-            entry.done = Some(hash.to_owned());
+    /// Records that a step is over for good with this content hash. True if that is news.
+    pub fn record_done(&mut self, id: &StepId, hash: &str) -> bool {
+        let Some(entry) = self.entries.get_mut(id) else { return false };
+        if entry.done.as_deref() == Some(hash) {
+            return false;
         }
+        entry.done = Some(hash.to_owned());
+        true
     }
 
     /// Records that these will be deleted: stored before the first delete. From then on they are past the guards, so
-    /// that a list that was released once is finished after a crash, though what is left of it is another list.
-    pub fn intend<'a>(&mut self, ids: impl IntoIterator<Item = &'a StepId>) {
+    /// that a list that was released once is finished after a crash, though what is left of it is another list. True if
+    /// that is news.
+    pub fn intend<'a>(&mut self, ids: impl IntoIterator<Item = &'a StepId>) -> bool {
+        let mut news = false;
         for id in ids {
             if let Some(entry) = self.entries.get_mut(id) {
+                news |= !entry.deleting;
                 entry.deleting = true;
             }
         }
+        news
     }
 
-    /// Drops an entry whose absence is confirmed.
-    pub fn forget(&mut self, id: &StepId) {
-        self.entries.remove(id);
+    /// Drops an entry whose absence is confirmed. True if there was one.
+    pub fn forget(&mut self, id: &StepId) -> bool {
+        self.entries.remove(id).is_some()
     }
 
     /// Entries that the plan does not want.
@@ -138,6 +167,15 @@ impl Inventory {
         let wanted: BTreeSet<&StepId> = plan.steps.iter().map(|step| &step.id).collect();
         self.entries.iter().filter(move |(id, _)| !wanted.contains(id))
     }
+}
+
+/// What taking steps in has changed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Taken {
+    /// There are new entries: they have to be stored before what they name is written.
+    pub added: bool,
+    /// Anything is different.
+    pub changed: bool,
 }
 
 /// A stored inventory that must not be used.

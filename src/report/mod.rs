@@ -4,6 +4,7 @@
 
 pub mod attention;
 mod ready;
+mod steps;
 pub mod summary;
 pub mod verdict;
 pub mod view;

@@ -6,7 +6,7 @@
 use jiff::Timestamp;
 
 use super::summary::{End, is_error};
-use super::view::StepView;
+use super::view::Steps;
 use crate::plan::State;
 use crate::problem::Problem;
 use crate::sync::conditions::{Condition, READY, RECONCILING, STALLED, find, reasons, set, unset};
@@ -16,7 +16,7 @@ use crate::sync::status::Counts;
 #[derive(Debug)]
 pub(super) struct Stand<'a> {
     pub(super) counts: Counts,
-    pub(super) steps: &'a [StepView],
+    pub(super) steps: &'a Steps,
     pub(super) problems: &'a [Problem],
     pub(super) end: End<'a>,
     pub(super) source_error: Option<&'a str>,
@@ -152,7 +152,7 @@ fn judge(stand: &Stand<'_>) -> (&'static str, &'static str, String, Next) {
         let message = format!("{refused} of {steps} {} refused, first {}", was(steps, refused), first(State::Refused));
         return ("False", reasons::REFUSED, message, Next::ByPerson);
     }
-    let unread = first(State::Unknown);
+    let unread = if progressing > 0 { first(State::Unknown) } else { String::new() };
     if !unread.is_empty() {
         return ("False", reasons::TARGET_UNAVAILABLE, unread, Next::ByItself);
     }

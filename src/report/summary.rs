@@ -3,18 +3,20 @@
 //! Pure: (previous summary, facts of the pass) → summary. Never reads the world; the only maker of a [`Summary`].
 //! Called by `agent` at the end of a pass, and while a long one goes on.
 
-use std::collections::BTreeMap;
+mod crs;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::ready::{self, Stand};
-use super::view::{Details, StepView, SyncView};
-use crate::diff::guard::reasons::OTHER_CONTROLLER;
+use super::view::{Details, StepView, Steps, SyncView};
+use crate::diff::Which;
 use crate::inventory::Inventory;
-use crate::kinds::{self, ChildState, Cr, StatusInput};
-use crate::plan::{Origin, Plan, State, StepId};
+use crate::plan::{Origin, Plan, State, Step, StepId};
 use crate::problem::{Problem, Severity};
 use crate::revision::Revision;
 use crate::sync::status::{Counts, GitSyncStatus, HistoryRow, SourceStatus};
@@ -35,7 +37,28 @@ pub struct Summary {
     /// For the GitSync.
     pub status: GitSyncStatus,
     /// For the declared CRs, by step id.
-    pub crs: BTreeMap<StepId, Value>,
+    #[serde(with = "shared")]
+    pub crs: Arc<BTreeMap<StepId, Value>>,
+    /// The declared CRs whose status was looked at for this summary; of the others it is as it was.
+    #[serde(skip)]
+    pub touched: BTreeSet<StepId>,
+}
+
+/// A shared value in JSON is the value.
+mod shared {
+    use std::sync::Arc;
+
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub(super) fn serialize<T: Serialize, S: Serializer>(value: &Arc<T>, serializer: S) -> Result<S::Ok, S::Error> {
+        value.as_ref().serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Arc<T>, D::Error> {
+        T::deserialize(deserializer).map(Arc::new)
+    }
 }
 
 /// Which sync is spoken of.
@@ -75,9 +98,13 @@ pub struct Facts<'a> {
     /// What is owned, for the origin of steps that are not in the plan.
     pub inventory: Option<&'a Inventory>,
     /// What the declared CRs say of themselves in the target.
-    pub live: BTreeMap<StepId, LiveStatus>,
+    pub live: &'a BTreeMap<StepId, LiveStatus>,
     /// How steps came out; a missing one keeps the state that it had.
     pub outcomes: &'a BTreeMap<StepId, Outcome>,
+    /// Which steps the pass was about: one that left the plan and has no outcome is gone, if it is among these.
+    pub which: Which<'a>,
+    /// The previous summary was made of the very same plan.
+    pub same_plan: bool,
     /// What the pass wrote.
     pub wrote: Wrote,
     /// How it ended.
@@ -132,7 +159,11 @@ pub fn summarize(previous: &Summary, facts: &Facts<'_>) -> Summary {
     let steps = steps(previous, facts);
     let mut counts = count(&steps);
     counts.pruned = facts.wrote.pruned;
-    let crs = facts.plan.map_or_else(|| previous.crs.clone(), |plan| cr_statuses(previous, facts, plan, &steps));
+    let (mut statuses, mut touched) = (Arc::clone(&previous.crs), BTreeSet::new());
+    if let Some(plan) = facts.plan {
+        touched = crs::touched(facts, plan);
+        crs::statuses(previous, facts, plan, &steps, &touched, &mut statuses);
+    }
 
     let stand = Stand {
         counts,
@@ -184,7 +215,10 @@ pub fn summarize(previous: &Summary, facts: &Facts<'_>) -> Summary {
         },
         refused_deletes: refused_deletes(facts, &steps),
         elsewhere: matches!(facts.end, End::Elsewhere(_)),
-        needs: facts.plan.map_or_else(|| old.needs.clone(), needs),
+        needs: match facts.plan {
+            Some(plan) if !facts.same_plan => Arc::new(needs(plan)),
+            _ => Arc::clone(&old.needs),
+        },
     };
     let view = SyncView {
         namespace: facts.who.namespace.clone(),
@@ -197,7 +231,7 @@ pub fn summarize(previous: &Summary, facts: &Facts<'_>) -> Summary {
         steps,
         details,
     };
-    Summary { view, status, crs }
+    Summary { view, status, crs: statuses, touched }
 }
 
 /// A stored summary does not hold the dashboard's details: what can be had from the status is put back.
@@ -209,7 +243,7 @@ pub fn restored(mut summary: Summary) -> Summary {
 }
 
 /// Steps that left the plan and may not be deleted unasked.
-fn refused_deletes(facts: &Facts<'_>, steps: &[StepView]) -> u32 {
+fn refused_deletes(facts: &Facts<'_>, steps: &Steps) -> u32 {
     let wanted = facts.plan.map_or(steps.len(), |plan| plan.steps.len());
     let refused = steps.iter().skip(wanted).filter(|step| step.state == State::Refused).count();
     u32::try_from(refused).unwrap_or(u32::MAX)
@@ -220,7 +254,9 @@ fn needs(plan: &Plan) -> BTreeMap<StepId, Vec<StepId>> {
     needing.map(|step| (step.id.clone(), step.needs.iter().cloned().collect())).collect()
 }
 
-fn second(at: Timestamp) -> String {
+/// A time in reports: RFC 3339, whole seconds.
+#[must_use]
+pub fn second(at: Timestamp) -> String {
     at.round(jiff::Unit::Second).unwrap_or(at).to_string()
 }
 
@@ -241,43 +277,109 @@ fn row(facts: &Facts<'_>, conditions: &[crate::sync::conditions::Condition]) -> 
     }
 }
 
-fn steps(previous: &Summary, facts: &Facts<'_>) -> Vec<StepView> {
-    let Some(plan) = facts.plan else { return previous.view.steps.clone() };
-    let before: BTreeMap<&StepId, &StepView> = previous.view.steps.iter().map(|step| (&step.id, step)).collect();
-    let waiting = Outcome {
-        state: State::Waiting,
-        reason: "NotStarted".to_owned(),
-        message: "the pass has not come to this step yet".to_owned(),
-        waits_for: Vec::new(),
-    };
-    let show = |id: &StepId, origin: Origin| {
-        let old = before.get(id).copied();
-        let known = old.map(|old| Outcome {
-            state: old.state,
-            reason: old.reason.clone(),
-            message: old.message.clone(),
-            waits_for: old.waits_for.clone(),
-        });
-        let outcome = facts.outcomes.get(id).cloned().or(known).unwrap_or_else(|| waiting.clone());
-        let since =
-            old.filter(|old| old.state == outcome.state).map_or_else(|| second(facts.now), |old| old.since.clone());
-        StepView {
-            id: id.clone(),
-            origin,
-            state: outcome.state,
-            reason: outcome.reason,
-            message: outcome.message,
-            since,
-            waits_for: outcome.waits_for,
+fn steps(previous: &Summary, facts: &Facts<'_>) -> Steps {
+    let mut views = previous.view.steps.clone();
+    let Some(plan) = facts.plan else { return views };
+    let shown = plan.steps.len();
+    if !facts.same_plan || views.len() < shown {
+        return all_steps(previous, facts, plan);
+    }
+    if !facts.outcomes.is_empty() {
+        for (number, step) in plan.steps.iter().enumerate() {
+            let Some(outcome) = facts.outcomes.get(&step.id) else { continue };
+            if !is_shown(&views[number], outcome) {
+                let old = &views[number];
+                let new = show(&step.id, old.origin.clone(), Some(old), outcome.clone(), facts.now);
+                views[number] = new;
+            }
         }
-    };
-    let mut views: Vec<StepView> = plan.steps.iter().map(|step| show(&step.id, step.origin.as_ref().clone())).collect();
-    // What left the plan and is still there: refused, or not deleted yet.
-    let wanted: std::collections::BTreeSet<&StepId> = plan.steps.iter().map(|step| &step.id).collect();
-    views.extend(
-        facts.outcomes.keys().filter(|id| !wanted.contains(id)).map(|id| show(id, removed_origin(id, facts.inventory))),
-    );
+    }
+    let removed = removed(previous, facts, plan);
+    if views.shared().get(shown..) != Some(removed.as_slice()) {
+        let all = views.to_mut();
+        all.truncate(shown);
+        all.extend(removed);
+    }
     views
+}
+
+/// The steps of a plan that is shown for the first time.
+fn all_steps(previous: &Summary, facts: &Facts<'_>, plan: &Plan) -> Steps {
+    let before: HashMap<&StepId, &Arc<StepView>> =
+        previous.view.steps.shared().iter().map(|step| (&step.id, step)).collect();
+    let view = |step: &Arc<Step>| {
+        let old = before.get(&step.id).copied();
+        let outcome = facts.outcomes.get(&step.id);
+        if let Some(old) = old
+            && outcome.is_none_or(|outcome| is_shown(old, outcome))
+            && old.origin == *step.origin
+        {
+            return Arc::clone(old);
+        }
+        let known = outcome.cloned().or_else(|| old.map(|old| shown_outcome(old)));
+        let waiting = || Outcome::new(State::Waiting, "NotStarted", "the pass has not come to this step yet");
+        let origin = step.origin.as_ref().clone();
+        Arc::new(show(&step.id, origin, old.map(AsRef::as_ref), known.unwrap_or_else(waiting), facts.now))
+    };
+    let mut views: Vec<Arc<StepView>> = plan.steps.iter().map(view).collect();
+    views.extend(removed(previous, facts, plan));
+    views.into()
+}
+
+/// What left the plan and is still there: refused, or not deleted yet.
+fn removed(previous: &Summary, facts: &Facts<'_>, plan: &Plan) -> Vec<Arc<StepView>> {
+    let old_tail = previous.view.steps.shared().get(plan.steps.len()..).unwrap_or_default();
+    if facts.same_plan && old_tail.is_empty() && facts.outcomes.is_empty() {
+        return Vec::new();
+    }
+    let wanted: HashSet<&StepId> = match facts.same_plan {
+        // What is asked for below is in the outcomes or in the tail.
+        true => plan.steps.iter().map(|step| &step.id).filter(|id| facts.outcomes.contains_key(id)).collect(),
+        false => plan.steps.iter().map(|step| &step.id).collect(),
+    };
+    let old: &[Arc<StepView>] = if facts.same_plan { old_tail } else { previous.view.steps.shared() };
+    let mut views: BTreeMap<&StepId, Arc<StepView>> = BTreeMap::new();
+    // What the pass was not about stands as it stood, as long as it is owned.
+    for step in old.iter().filter(|step| !facts.which.has(&step.id) && !wanted.contains(&step.id)) {
+        if facts.inventory.is_some_and(|inventory| inventory.entries.contains_key(&step.id)) {
+            views.insert(&step.id, Arc::clone(step));
+        }
+    }
+    for (id, outcome) in facts.outcomes.iter().filter(|(id, _)| !wanted.contains(id)) {
+        let old = old.iter().find(|step| &step.id == id).map(AsRef::as_ref);
+        let origin = old.map_or_else(|| removed_origin(id, facts.inventory), |old| old.origin.clone());
+        views.insert(id, Arc::new(show(id, origin, old, outcome.clone(), facts.now)));
+    }
+    views.into_values().collect()
+}
+
+fn is_shown(view: &StepView, outcome: &Outcome) -> bool {
+    view.state == outcome.state
+        && view.reason == outcome.reason
+        && view.message == outcome.message
+        && view.waits_for == outcome.waits_for
+}
+
+fn shown_outcome(view: &StepView) -> Outcome {
+    Outcome {
+        state: view.state,
+        reason: view.reason.clone(),
+        message: view.message.clone(),
+        waits_for: view.waits_for.clone(),
+    }
+}
+
+fn show(id: &StepId, origin: Origin, old: Option<&StepView>, outcome: Outcome, now: Timestamp) -> StepView {
+    let since = old.filter(|old| old.state == outcome.state).map_or_else(|| second(now), |old| old.since.clone());
+    StepView {
+        id: id.clone(),
+        origin,
+        state: outcome.state,
+        reason: outcome.reason,
+        message: outcome.message,
+        since,
+        waits_for: outcome.waits_for,
+    }
 }
 
 fn removed_origin(id: &StepId, inventory: Option<&Inventory>) -> Origin {
@@ -295,7 +397,7 @@ fn removed_origin(id: &StepId, inventory: Option<&Inventory>) -> Origin {
     }
 }
 
-fn count(steps: &[StepView]) -> Counts {
+fn count(steps: &Steps) -> Counts {
     let mut counts = Counts { steps: u32::try_from(steps.len()).unwrap_or(u32::MAX), ..Counts::default() };
     for step in steps {
         *match step.state {
@@ -308,50 +410,6 @@ fn count(steps: &[StepView]) -> Counts {
         } += 1;
     }
     counts
-}
-
-fn cr_statuses(previous: &Summary, facts: &Facts<'_>, plan: &Plan, steps: &[StepView]) -> BTreeMap<StepId, Value> {
-    let owners: BTreeMap<&StepId, &StepId> =
-        plan.steps.iter().filter_map(|step| Some((&step.id, step.owner.as_ref()?))).collect();
-    let mut children: BTreeMap<&StepId, Vec<ChildState>> = BTreeMap::new();
-    for step in steps {
-        // A CR answers for what its own CRs expand to as well. Owners form no circle: each is made before what it owns.
-        let mut above = owners.get(&step.id);
-        while let Some(owner) = above {
-            children.entry(owner).or_default().push(ChildState {
-                id: step.id.clone(),
-                state: step.state,
-                reason: step.reason.clone(),
-                message: step.message.clone(),
-            });
-            above = owners.get(owner);
-        }
-    }
-    let others: std::collections::BTreeSet<&StepId> =
-        steps.iter().filter(|step| step.reason == OTHER_CONTROLLER).map(|step| &step.id).collect();
-    let now = second(facts.now);
-    let mut statuses = BTreeMap::new();
-    for step in &plan.steps {
-        let (Some(parts), Some(manifest)) = (step.id.object_parts(), step.want.object()) else { continue };
-        let Some(kind) = kinds::find(parts.group, parts.kind) else { continue };
-        // Two writers of one status would take turns for ever.
-        if others.contains(&step.id) {
-            continue;
-        }
-        let manifest = manifest.value();
-        let live = facts.live.get(&step.id);
-        let input = StatusInput {
-            cr: Cr::new(parts.name, parts.namespace.unwrap_or_default(), &manifest),
-            generation: live.and_then(|live| live.generation),
-            previous: live.and_then(|live| live.status.as_ref()).or_else(|| previous.crs.get(&step.id)),
-            children: children.get(&step.id).map(Vec::as_slice).unwrap_or_default(),
-            now: &now,
-        };
-        if let Some(status) = (kind.status)(&input) {
-            statuses.insert(step.id.clone(), status);
-        }
-    }
-    statuses
 }
 
 /// Whether a problem keeps a document from being applied.

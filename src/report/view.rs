@@ -3,9 +3,11 @@
 //! Pure data. Made by `report::summary`; shown by `cli` and `dashboard`, which never compute a verdict of their own.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+pub use super::steps::{Iter, Steps};
 use crate::plan::{Origin, State, StepId};
 use crate::problem::Problem;
 use crate::revision::Revision;
@@ -38,7 +40,7 @@ pub struct SyncView {
     /// All problems.
     pub problems: Vec<Problem>,
     /// All steps, in the plan's order.
-    pub steps: Vec<StepView>,
+    pub steps: Steps,
     /// For the dashboard only, not part of the contract.
     #[serde(skip)]
     pub details: Details,
@@ -64,7 +66,7 @@ pub struct Details {
     /// Another agent works for it.
     pub elsewhere: bool,
     /// The plan's edges, for the order graph: each step that needs others, with what it needs.
-    pub needs: BTreeMap<StepId, Vec<StepId>>,
+    pub needs: Arc<BTreeMap<StepId, Vec<StepId>>>,
 }
 
 /// One step.

@@ -3,10 +3,12 @@
 //! Pure: the clock and the random numbers are handed in; time zones come from data inside the binary. Called by `agent`,
 //! and wherever a duration of a GitSync is read.
 
+mod sweep;
 mod windows;
 
 use std::time::Duration;
 
+pub use sweep::{is_due, slot, sweep_from, sweep_tick};
 pub use windows::{WindowState, Windows, open};
 
 /// Retries wait at most this long (unless the first wait is longer already).

@@ -245,3 +245,44 @@ fn a_window_closes_when_the_last_that_keeps_it_open_ends_or_a_denial_begins() {
     let berlin = allow("0 2 * * *", "90m", "Europe/Berlin");
     assert_eq!(closes(&[berlin], "2026-10-25T00:30:00Z"), "2026-10-25T01:30:00Z");
 }
+
+#[test]
+fn every_step_is_due_exactly_once_an_interval_however_time_is_cut() {
+    let interval = Duration::from_secs(3600);
+    let start = at("2026-03-29T00:00:00Z");
+    for number in 0..500 {
+        let slot = slot(&format!("object/core/ConfigMap/web/c{number}"));
+        for step in [1, 7, 10, 600, 3600] {
+            let cuts: Vec<Timestamp> =
+                (0..).map(|n| n * step).take_while(|s| *s <= 3600).map(|s| start + Duration::from_secs(s)).collect();
+            let end = *cuts.last().unwrap();
+            let due = cuts.windows(2).filter(|pair| is_due(slot, interval, pair[0], pair[1])).count();
+            let whole = usize::from(is_due(slot, interval, start, end));
+            assert_eq!(due, whole, "in steps of {step} seconds");
+            if end == start + interval {
+                assert_eq!(due, 1);
+            }
+        }
+    }
+}
+
+#[test]
+fn what_is_due_is_spread_evenly() {
+    let interval = Duration::from_secs(3600);
+    let start = at("2026-03-29T00:00:00Z");
+    let slots: Vec<u64> = (0..10_000).map(|n| slot(&format!("object/core/ConfigMap/team-{}/c{n}", n % 10))).collect();
+    for tick in 0..360_u64 {
+        let from = start + Duration::from_secs(tick * 10);
+        let due = slots.iter().filter(|slot| is_due(**slot, interval, from, from + Duration::from_secs(10))).count();
+        assert!((5..70).contains(&due), "{due} of 10,000 in ten seconds");
+    }
+}
+
+#[test]
+fn a_clock_that_jumps_makes_neither_nothing_nor_everything_due() {
+    let (interval, now) = (Duration::from_secs(3600), at("2026-03-29T12:00:00Z"));
+    let from = |last: &str| sweep_from(at(last), now, interval);
+    assert_eq!(from("2026-03-29T11:59:50Z"), at("2026-03-29T11:59:50Z"));
+    assert_eq!(from("2026-03-29T15:00:00Z"), now);
+    assert_eq!(from("2026-03-01T00:00:00Z"), at("2026-03-29T11:52:30Z"));
+}

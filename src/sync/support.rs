@@ -3,24 +3,19 @@
 //! Pure. A sync that asks for any of it is not started: nobody may believe that a protection is active when it is not.
 //! Called by `sync::load` alone. With the issue that builds a feature its lines leave this file.
 
-use super::spec::{Drift, GitSyncSpec};
+use super::spec::GitSyncSpec;
 
 /// JSON pointers below the document of everything asked for in vain, with what to do.
 #[must_use]
 pub fn unsupported(spec: &GitSyncSpec) -> Vec<(&'static str, &'static str)> {
     let target = spec.target.as_ref();
     let report = spec.report.as_ref();
-    let asked: [(bool, &'static str, &'static str); 14] = [
+    let asked: [(bool, &'static str, &'static str); 13] = [
         (spec.source.verify.is_some(), "/spec/source/verify", "signatures are not verified"),
         (spec.source.webhook.is_some(), "/spec/source/webhook", "webhooks are not received"),
         (target.is_some_and(|t| t.git.is_some()), "/spec/target/git", "git branches are not written"),
         (spec.strict.is_some(), "/spec/strict", "foreign additions are not removed"),
         (!spec.drift.ignore.is_empty(), "/spec/drift/ignore", "every field that is applied is corrected"),
-        (
-            spec.drift.verify_interval != Drift::default().verify_interval,
-            "/spec/drift/verifyInterval",
-            "the interval cannot be changed",
-        ),
         (!spec.health_checks.is_empty(), "/spec/healthChecks", "CEL health checks are not evaluated"),
         (spec.decryption.is_some(), "/spec/decryption", "encrypted files are not read"),
         (!spec.druid.is_empty(), "/spec/druid", "Druid is not called"),

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use tokio::sync::mpsc;
 
 use super::dir::{self, Dir};
-use super::kube::{self, Kube};
+use super::kube::Kube;
 use super::{Done, Failure, LiveStatus, Rung, Which, World};
 use crate::canonical::HashKey;
 use crate::diff::seen::Readiness;
@@ -21,14 +21,6 @@ pub enum Target {
     Kube(Box<Kube>),
     /// A folder.
     Dir(Box<Dir>),
-}
-
-/// Keeps a bell ringing until dropped.
-pub enum Watch {
-    /// By the watches of a cluster's objects.
-    Kube(kube::Bell),
-    /// By the files of a folder.
-    Dir(dir::Watch),
 }
 
 macro_rules! each {
@@ -47,14 +39,15 @@ impl Target {
         matches!(self, Self::Kube(_))
     }
 
-    /// Rings the bell when the world may have moved. Has to be called within a tokio runtime.
+    /// Rings the bell when files of a folder may have moved; none for a cluster. Has to be called within a tokio runtime.
     ///
     /// # Errors
     /// If the operating system refuses the watch.
-    pub fn watch(&self, bell: mpsc::Sender<()>) -> Result<Watch, Failure> {
+    pub fn watch(&self, bell: mpsc::Sender<()>) -> Result<Option<dir::Watch>, Failure> {
         match self {
-            Self::Kube(kube) => Ok(Watch::Kube(kube.bell(bell))),
-            Self::Dir(dir) => dir::watch(dir.root(), bell).map(Watch::Dir),
+            // Rings by itself, through `World::ring`.
+            Self::Kube(_) => Ok(None),
+            Self::Dir(dir) => dir::watch(dir.root(), bell).map(Some),
         }
     }
 }
@@ -82,6 +75,10 @@ impl World for Target {
 
     async fn ring(&self) {
         each!(self, world => World::ring(world.as_ref()).await)
+    }
+
+    fn ails(&self) -> bool {
+        each!(self, world => World::ails(world.as_ref()))
     }
 
     fn expect(&self, plan: &Plan) {
@@ -122,5 +119,9 @@ impl World for Target {
 
     fn statuses(&self) -> BTreeMap<StepId, LiveStatus> {
         each!(self, world => World::statuses(world.as_ref()))
+    }
+
+    fn status(&self, id: &StepId) -> Option<LiveStatus> {
+        each!(self, world => World::status(world.as_ref(), id))
     }
 }

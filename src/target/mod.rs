@@ -46,6 +46,10 @@ pub trait World: Send + Sync {
     fn ring(&self) -> impl Future<Output = ()> + Send {
         std::future::pending()
     }
+    /// Whether what is watched cannot be read at the moment: a pass then asks whether the world answers at all.
+    fn ails(&self) -> bool {
+        false
+    }
     /// Told before the first write of a pass: what is new in the plan is watched from then on.
     fn expect(&self, _plan: &Plan) {}
     /// Told after deletions: what is owned no more need not be watched.
@@ -78,6 +82,10 @@ pub trait World: Send + Sync {
     /// What the CRs of our own kinds say of themselves, as the last read or write showed it.
     fn statuses(&self) -> BTreeMap<StepId, LiveStatus> {
         BTreeMap::new()
+    }
+    /// The same of one of them.
+    fn status(&self, id: &StepId) -> Option<LiveStatus> {
+        self.statuses().remove(id)
     }
 }
 

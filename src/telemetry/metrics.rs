@@ -151,6 +151,8 @@ pub struct Metrics {
     requests: Family<RequestLabels, Counter>,
     watch_events: Family<OutcomeLabel, Counter>,
     watch_restarts: Counter,
+    verified: Counter,
+    missed: Counter,
     last_success: Mutex<BTreeMap<String, Timestamp>>,
 }
 
@@ -197,7 +199,28 @@ impl Metrics {
         registry.register("target_requests", "Requests to a target by how they ended", requests.clone());
         registry.register("watch_events", "Events of watches by what they were about", watch_events.clone());
         registry.register("watch_restarts", "Watches that broke, hung or were too old", watch_restarts.clone());
-        Self { registry, passes, stages, requests, watch_events, watch_restarts, last_success: Mutex::default() }
+        let (verified, missed) = (Counter::default(), Counter::default());
+        registry.register(
+            "verified",
+            "Objects applied again by the sweep or on suspicion, only to make sure",
+            verified.clone(),
+        );
+        registry.register(
+            "missed_drift",
+            "Objects that the sweep found otherwise than the watches had said, and put right",
+            missed.clone(),
+        );
+        Self {
+            registry,
+            passes,
+            stages,
+            requests,
+            watch_events,
+            watch_restarts,
+            verified,
+            missed,
+            last_success: Mutex::default(),
+        }
     }
 
     /// Counts a pass. `sync` is `<namespace>/<name>`.
@@ -212,6 +235,12 @@ impl Metrics {
     /// Notes how long a stage took.
     pub fn stage(&self, stage: Stage, took: std::time::Duration) {
         self.stages.get_or_create(&StageLabel { stage: stage.as_str() }).observe(took.as_secs_f64());
+    }
+
+    /// Counts steps that were applied only to make sure, and those of the sweep that were not as they seemed.
+    pub fn verified(&self, verified: u32, missed: usize) {
+        self.verified.inc_by(u64::from(verified));
+        self.missed.inc_by(missed as u64);
     }
 
     /// Counts requests to a target.

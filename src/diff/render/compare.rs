@@ -83,7 +83,8 @@ pub fn compare(input: &Input<'_>) -> Comparison {
 #[must_use]
 pub fn between(base: &Plan, head: &Plan, rules: &Rules, problems: &[Problem], from: &str, to: &str) -> Comparison {
     const UID: &str = "base";
-    let mut inventory = Inventory::default().union(base, |_| true);
+    let mut inventory = Inventory::default();
+    inventory.take_in(base.steps.iter().map(|step| (step.as_ref(), true)));
     for entry in inventory.entries.values_mut() {
         entry.uid = Some(UID.to_owned());
     }

@@ -42,7 +42,8 @@ fn a_suspended_sync_is_off_whatever_its_steps_say() {
 #[test]
 fn a_failed_step_is_counted_and_named_with_those_that_wait_for_it() {
     let mut sync = sync("platform", "False", reasons::STEP_FAILED);
-    sync.steps = vec![step("a", State::Failed, &[]), step("b", State::Waiting, &["a"]), step("c", State::Ready, &[])];
+    sync.steps =
+        vec![step("a", State::Failed, &[]), step("b", State::Waiting, &["a"]), step("c", State::Ready, &[])].into();
     sync.counts = Counts { steps: 3, ready: 1, waiting: 1, failed: 1, ..Counts::default() };
     assert_eq!(label(&sync), "1 of 3 failed");
     let found = attention(&sync);
@@ -66,7 +67,7 @@ fn a_warning_needs_nobody_and_an_error_does() {
 #[test]
 fn a_sync_on_its_way_names_what_is_waited_for() {
     let mut sync = sync("a", "False", reasons::PROGRESSING);
-    sync.steps = vec![step("db", State::Progressing, &[]), step("app", State::Waiting, &["db"])];
+    sync.steps = vec![step("db", State::Progressing, &[]), step("app", State::Waiting, &["db"])].into();
     sync.counts = Counts { steps: 2, waiting: 1, progressing: 1, ..Counts::default() };
     assert_eq!(label(&sync), "waiting for web/db");
 }
@@ -75,7 +76,7 @@ fn a_sync_on_its_way_names_what_is_waited_for() {
 fn what_concerns_the_whole_sync_stands_above_its_steps() {
     let mut sync = sync("a", "False", reasons::SOURCE_UNAVAILABLE);
     sync.conditions[0].message = "cannot fetch".into();
-    sync.steps = vec![step("a", State::Failed, &[])];
+    sync.steps = vec![step("a", State::Failed, &[])].into();
     let found = attention(&sync);
     assert_eq!((found[0].message.as_str(), found.len()), ("cannot fetch", 2));
 }
@@ -100,7 +101,7 @@ fn what_a_bad_document_holds_back_is_not_one_more_thing_to_do() {
     let mut held = step("kept", State::Refused, &[]);
     held.reason = crate::diff::guard::reasons::HELD_FILE.into();
     held.origin.line = 0;
-    sync.steps = vec![held, step("broken", State::Failed, &[])];
+    sync.steps = vec![held, step("broken", State::Failed, &[])].into();
     let titles = |sync: &SyncView| attention(sync).into_iter().map(|item| item.title).collect::<Vec<_>>();
     assert_eq!(titles(&sync), ["Deployment web/kept", "Deployment web/broken"]);
     assert_eq!(attention(&sync)[0].place.as_deref(), Some("web.yaml"), "no line is known");

@@ -3,6 +3,7 @@ use std::sync::Arc;
 use serde_json::json;
 
 use super::*;
+use crate::diff::guard::reasons::OTHER_CONTROLLER;
 use crate::plan::{Held, Step, Want};
 use crate::problem::Code;
 use crate::sync::conditions::{READY, RECONCILING, STALLED, find, reasons};
@@ -73,8 +74,10 @@ fn facts<'a>(who: &'a Who, plan: &'a Plan, outcomes: &'a BTreeMap<StepId, Outcom
         plan: Some(plan),
         problems: &[],
         inventory: None,
-        live: BTreeMap::new(),
+        live: const { &BTreeMap::new() },
         outcomes,
+        which: Which::All,
+        same_plan: false,
         wrote: Wrote::default(),
         end: End::Done,
         source_error: None,

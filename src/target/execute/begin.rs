@@ -6,36 +6,53 @@ use super::run::{Phase, Run};
 use super::{Outcome, reasons};
 use crate::diff::guard::reasons as refusals;
 use crate::diff::seen::Readiness;
-use crate::diff::{Op, Refusal, Seen};
+use crate::diff::{Op, Reason, Refusal, Seen};
 use crate::plan::{State, StepId};
 use crate::target::World;
 
 impl<W: World, P: Fn(&StepId, &Outcome) + Send + Sync> Run<'_, W, P> {
     /// Sorts the steps by what is to be done with them.
     pub(super) fn begin(&mut self) {
-        let plan = self.plan;
-        self.unwritten = plan.steps.iter().filter(|step| self.writes(step)).count();
-        for (number, step) in plan.steps.iter().enumerate() {
-            match self.diff.changes().get(&step.id).map(|change| (&change.op, &change.seen)) {
-                Some((Op::Create | Op::Update(_), _)) => {
-                    if self.unmet[number] == 0 && self.phases[number] == Phase::Blocked {
-                        self.phases[number] = Phase::Started;
-                        self.queue.push_back(number);
-                    } else if self.phases[number] == Phase::Blocked {
-                        self.tell_waiting(number);
-                    }
-                }
-                Some((Op::Refuse(refusal), seen)) => self.refused(number, refusal, seen),
-                Some((_, Seen::Pending(why))) => {
+        let diff = self.diff;
+        self.unwritten = (0..self.steps.len()).filter(|number| self.writes(*number)).count();
+        // What is only verified is there: it neither waits for others nor is anything said of it before it is answered.
+        for number in 0..self.steps.len() {
+            if self.op(number) == Some(&Op::Update(Reason::Verify)) {
+                self.phases[number] = Phase::Started;
+                self.queue.push_back(number);
+            }
+        }
+        for number in 0..self.steps.len() {
+            let Some(change) = self.steps.get(number).and_then(|step| diff.changes().get(&step.id)) else { continue };
+            match (&change.op, &change.seen) {
+                (Op::Create | Op::Update(_), _) => self.begin_write(number),
+                (Op::Refuse(refusal), seen) => self.refused(number, refusal, seen),
+                (_, Seen::Pending(why)) => {
                     self.finish(number, Phase::Met, Outcome::new(State::Pending, reasons::NO_SERVER, why));
                 }
-                Some((_, Seen::Present(live))) => self.readiness(number, live.readiness.clone()),
-                Some(_) => self.finish(number, Phase::Met, Outcome::new(State::Ready, reasons::COMPLETED, "")),
-                None => {
-                    let message = "it was not compared with the world; this is a mistake of Windlass";
-                    self.finish(number, Phase::Unmet, Outcome::new(State::Unknown, refusals::UNREADABLE, message));
-                }
+                (_, Seen::Present(live)) => self.readiness(number, live.readiness.clone()),
+                _ => self.finish(number, Phase::Met, Outcome::new(State::Ready, reasons::COMPLETED, "")),
             }
+        }
+    }
+
+    fn begin_write(&mut self, number: usize) {
+        if self.phases[number] != Phase::Blocked {
+            return;
+        }
+        let before = self.before.open;
+        let outside =
+            |need: &StepId| !self.numbers.contains_key(need) && before(need).is_some_and(|standing| !standing.met);
+        if self.steps.get(number).is_some_and(|step| step.needs.iter().any(outside)) {
+            self.phases[number] = Phase::Dead;
+            self.unwritten -= 1;
+            self.tell_waiting(number);
+            self.kill_dependants(number);
+        } else if self.unmet[number] == 0 {
+            self.phases[number] = Phase::Started;
+            self.queue.push_back(number);
+        } else {
+            self.tell_waiting(number);
         }
     }
 

@@ -25,7 +25,7 @@ impl<W: World, P: Fn(&StepId, &Outcome) + Send + Sync> Run<'_, W, P> {
         if doomed.is_empty() {
             return;
         }
-        self.known.intend(doomed.keys());
+        self.unstored |= self.known.intend(doomed.keys());
         if let Err(failure) = self.store().await {
             for id in doomed.keys() {
                 let message = format!("it was not deleted, because the inventory could not be stored first: {failure}");
@@ -43,9 +43,12 @@ impl<W: World, P: Fn(&StepId, &Outcome) + Send + Sync> Run<'_, W, P> {
         let failed = self.unapplied();
         let mut doomed = BTreeMap::new();
         for (id, change) in diff.changes() {
+            if self.is_wanted(id) {
+                continue;
+            }
             let Some(entry) = self.known.entries.get(id).cloned() else { continue };
             match (&change.op, &change.seen) {
-                (Op::Forget, _) => self.known.forget(id),
+                (Op::Forget, _) => self.unstored |= self.known.forget(id),
                 (Op::Delete, Seen::Present(live)) => match failed.get(&entry.path) {
                     Some(missing) => {
                         let message =
@@ -57,7 +60,6 @@ impl<W: World, P: Fn(&StepId, &Outcome) + Send + Sync> Run<'_, W, P> {
                         doomed.insert(id.clone(), (entry, live.clone()));
                     }
                 },
-                _ if self.is_wanted(id) => {}
                 (Op::Refuse(refusal), Seen::Unknown(_)) => {
                     self.tell(id, Outcome::new(State::Unknown, refusal.reason, &refusal.message));
                 }
@@ -81,23 +83,27 @@ impl<W: World, P: Fn(&StepId, &Outcome) + Send + Sync> Run<'_, W, P> {
     /// By file: one step that should have been written and was not. What left the same file may have been renamed to
     /// it, and must not go before its replacement is there.
     fn unapplied(&self) -> BTreeMap<String, StepId> {
-        let written = |step: &&std::sync::Arc<crate::plan::Step>| {
-            let writes = self.diff.changes().get(&step.id).is_some_and(|change| change.op.writes());
-            let state = self.applied.steps.get(&step.id);
-            writes
-                && state.is_none_or(|outcome| match outcome.state {
-                    State::Waiting => true,
-                    State::Failed => outcome.reason != reasons::UNHEALTHY,
-                    _ => false,
-                })
+        let missing = |step: &&std::sync::Arc<crate::plan::Step>| match self.numbers.get(&step.id) {
+            Some(number) => {
+                let told = self.applied.steps.get(&step.id);
+                self.writes(*number)
+                    && told.is_none_or(|outcome| match outcome.state {
+                        State::Waiting => true,
+                        State::Failed => outcome.reason != reasons::UNHEALTHY,
+                        _ => false,
+                    })
+            }
+            // What is open from before may be the missing one.
+            None => (self.before.open)(&step.id).is_some_and(|standing| !standing.met),
         };
-        let steps = self.plan.steps.iter().filter(written);
+        let steps = self.plan.steps.iter().filter(missing);
         steps.map(|step| (step.origin.path.to_string(), step.id.clone())).collect()
     }
 
     /// Deletes in reverse order of the stored needs. What lies on a circle goes last, in the order of ids.
     async fn delete(&mut self, doomed: &BTreeMap<StepId, (Entry, Live)>) {
         let (world, cancel) = (self.world, &self.limits.cancel);
+        let (pace, most) = (self.before.pace, self.limits.concurrency);
         // How many doomed entries still need this one.
         let mut needed_by: HashMap<&StepId, usize> = doomed.keys().map(|id| (id, 0)).collect();
         for need in doomed.values().flat_map(|(entry, _)| entry.needs.iter()) {
@@ -110,11 +116,13 @@ impl<W: World, P: Fn(&StepId, &Outcome) + Send + Sync> Run<'_, W, P> {
         let mut deleting = FuturesUnordered::new();
         let mut blocked = false;
         loop {
-            while !cancel.is_cancelled() && deleting.len() < self.limits.concurrency.max(1) {
+            while !cancel.is_cancelled() && deleting.len() < pace.allowed(most) {
                 let Some(id) = queue.pop_front() else { break };
                 let Some((entry, live)) = doomed.get(id).filter(|_| left.remove(id)) else { continue };
                 self.tell(id, Outcome::new(State::Progressing, reasons::DELETING, ""));
-                deleting.push(async move { (id, entry, retrying(cancel, || world.delete(id, entry, live)).await) });
+                deleting.push(async move {
+                    (id, entry, retrying(pace, most, cancel, || world.delete(id, entry, live)).await)
+                });
             }
             let Some((id, entry, result)) = deleting.next().await else {
                 // Only a circle keeps entries from starting when no delete has failed.
@@ -128,10 +136,11 @@ impl<W: World, P: Fn(&StepId, &Outcome) + Send + Sync> Run<'_, W, P> {
             };
             if let Err(failure) = result {
                 blocked = true;
+                self.failures.insert(id.clone(), (failure.class, failure.retry_after));
                 self.tell(id, Outcome::new(State::Failed, failure.reason, failure.message));
                 continue;
             }
-            self.known.forget(id);
+            self.unstored |= self.known.forget(id);
             self.applied.steps.remove(id);
             self.applied.pruned.push(id.clone());
             for need in &entry.needs {

@@ -1,23 +1,23 @@
 //! One execution: which step may start, which is awaited, which is blocked.
 //!
-//! IO through [`World`] only. Work is bounded by steps plus edges: a step is looked up by its number, and the end of one
-//! touches only its direct dependants.
+//! IO through [`World`] only. Work is bounded by the steps of the diff plus their edges: a step is looked up by its
+//! number among them, and the end of one touches only its direct dependants.
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::time::Duration;
 
 use futures::future::BoxFuture;
 use futures::stream::{FuturesUnordered, StreamExt as _};
 use tokio::time::Instant;
 
-use super::retry::retrying;
-use super::{Applied, Limits, Outcome, reasons};
+use super::retry::{Tries, once, retrying};
+use super::{Applied, Before, Limits, Outcome, reasons};
 use crate::diff::guard::reasons as refusals;
 use crate::diff::hold::{Hold, held};
 use crate::diff::seen::Readiness;
-use crate::diff::{Diff, Seen};
+use crate::diff::{Diff, Op, Reason, Seen};
 use crate::inventory::Inventory;
-use crate::plan::{Plan, State, Step, StepId, Want};
+use crate::plan::{Plan, State, Step, StepId};
 use crate::target::{Class, Done, Failure, World};
 
 /// After a settle that changed nothing, and before one that is started over for newly applied steps.
@@ -42,10 +42,12 @@ pub(super) enum Phase {
 
 enum Event {
     Applied(usize, Result<Done, Failure>),
+    Retry(usize),
     Settled(Vec<(StepId, Readiness)>),
+    /// The pause after a settle that changed nothing is over.
+    Rested,
+    /// Something is to be looked at anew.
     Again,
-    TimedOut,
-    Cancelled,
 }
 
 pub(super) struct Run<'a, W, P> {
@@ -53,11 +55,16 @@ pub(super) struct Run<'a, W, P> {
     pub(super) plan: &'a Plan,
     pub(super) diff: &'a Diff,
     pub(super) limits: &'a Limits,
+    pub(super) before: Before<'a>,
     progress: &'a P,
-    /// What is stored, as far as we know.
-    stored: Inventory,
+    /// The steps of the plan that the diff is about.
+    pub(super) steps: Vec<&'a Step>,
     /// What is known now.
     pub(super) known: Inventory,
+    /// Entries were added that are not stored yet.
+    added: bool,
+    /// What is known is not what is stored.
+    pub(super) unstored: bool,
     pub(super) applied: Applied,
     pub(super) numbers: HashMap<&'a StepId, usize>,
     dependants: Vec<Vec<usize>>,
@@ -65,9 +72,16 @@ pub(super) struct Run<'a, W, P> {
     pub(super) phases: Vec<Phase>,
     pub(super) queue: VecDeque<usize>,
     settling: BTreeSet<usize>,
+    /// Steps of `settling` whose time is over.
+    pub(super) late: BTreeSet<usize>,
+    /// Since when steps are becoming ready.
+    pub(super) since: HashMap<usize, Instant>,
+    /// Tries of writes that failed, with the last failure.
+    pub(super) tries: HashMap<usize, (Tries, Failure)>,
+    pub(super) failures: BTreeMap<StepId, (Class, Option<Duration>)>,
     /// Steps to be written that may still start: deletes wait for them.
     pub(super) unwritten: usize,
-    pruned: bool,
+    pub(super) pruned: bool,
 }
 
 impl<'a, W: World, P: Fn(&StepId, &Outcome) + Send + Sync> Run<'a, W, P> {
@@ -75,76 +89,100 @@ impl<'a, W: World, P: Fn(&StepId, &Outcome) + Send + Sync> Run<'a, W, P> {
         world: &'a W,
         plan: &'a Plan,
         diff: &'a Diff,
-        inventory: Inventory,
+        mut inventory: Inventory,
         limits: &'a Limits,
+        before: Before<'a>,
         progress: &'a P,
     ) -> Self {
-        let numbers: HashMap<&StepId, usize> = plan.steps.iter().enumerate().map(|(n, step)| (&step.id, n)).collect();
-        let mut dependants = vec![Vec::new(); plan.steps.len()];
-        let mut unmet = vec![0; plan.steps.len()];
-        for (number, step) in plan.steps.iter().enumerate() {
-            // A need that is not in the plan is taken as met.
+        let changes = diff.changes();
+        let (steps, writes): (Vec<&Step>, Vec<bool>) = plan
+            .steps
+            .iter()
+            .filter_map(|step| changes.get(&step.id).map(|change| (step.as_ref(), change.op.writes())))
+            .unzip();
+        let numbers: HashMap<&StepId, usize> = steps.iter().enumerate().map(|(n, step)| (&step.id, n)).collect();
+        let mut dependants = vec![Vec::new(); steps.len()];
+        let mut unmet = vec![0; steps.len()];
+        for (number, step) in steps.iter().enumerate() {
+            // A need that is neither in the diff nor open is met.
             for need in step.needs.iter().filter_map(|need| numbers.get(need)) {
                 dependants[*need].push(number);
                 unmet[number] += 1;
             }
         }
-        let known = inventory.union(plan, |id| diff.changes().get(id).is_some_and(|change| change.op.writes()));
+        let taken = inventory.take_in(steps.iter().copied().zip(writes));
         Self {
             world,
             plan,
             diff,
             limits,
+            before,
             progress,
-            stored: inventory,
-            known,
+            phases: vec![Phase::Blocked; steps.len()],
+            steps,
+            known: inventory,
+            added: taken.added,
+            unstored: taken.changed,
             applied: Applied::default(),
             numbers,
             dependants,
             unmet,
-            phases: vec![Phase::Blocked; plan.steps.len()],
             queue: VecDeque::new(),
             settling: BTreeSet::new(),
+            late: BTreeSet::new(),
+            since: HashMap::new(),
+            tries: HashMap::new(),
+            failures: BTreeMap::new(),
             unwritten: 0,
             pruned: false,
         }
     }
 
     pub(super) async fn execute(mut self) -> Applied {
-        let writes = self.plan.steps.iter().any(|step| self.writes(step));
-        if writes && let Err(failure) = self.store().await {
+        if self.added
+            && let Err(failure) = self.store().await
+        {
             self.give_up(&failure);
-            self.applied.inventory = self.stored;
+            self.applied.inventory = self.known;
             return self.applied;
         }
         self.begin();
-        self.steps().await;
+        self.work().await;
         self.end();
         if let Err(failure) = self.store().await {
             self.applied.failure = Some(failure);
         }
-        self.applied.inventory = self.stored;
+        self.applied.inventory = self.known;
         self.applied
     }
 
-    pub(super) fn writes(&self, step: &Step) -> bool {
-        self.diff.changes().get(&step.id).is_some_and(|change| change.op.writes())
+    pub(super) fn writes(&self, number: usize) -> bool {
+        self.op(number).is_some_and(Op::writes)
+    }
+
+    pub(super) fn op(&self, number: usize) -> Option<&'a Op> {
+        self.diff.changes().get(&self.steps.get(number)?.id).map(|change| &change.op)
+    }
+
+    pub(super) fn is_verified(&self, number: usize) -> bool {
+        self.op(number) == Some(&Op::Update(Reason::Verify))
     }
 
     /// Stores what is known, if that is not what is stored.
     pub(super) async fn store(&mut self) -> Result<(), Failure> {
-        if self.known == self.stored {
+        if !self.unstored {
             return Ok(());
         }
-        let (world, known) = (self.world, &self.known);
-        retrying(&self.limits.cancel, || world.store_inventory(known)).await?;
-        self.stored.clone_from(&self.known);
+        let (world, known, limits) = (self.world, &self.known, self.limits);
+        retrying(self.before.pace, limits.concurrency, &limits.cancel, || world.store_inventory(known)).await?;
+        self.unstored = false;
+        self.added = false;
         Ok(())
     }
 
     /// Nothing is written: the inventory could not be stored.
     fn give_up(&mut self, failure: &Failure) {
-        for step in &self.plan.steps {
+        for step in self.steps.clone() {
             let message = format!("nothing was written, because the inventory could not be stored first: {failure}");
             self.tell(&step.id, Outcome::new(State::Failed, reasons::NOT_STORED, message));
         }
@@ -160,15 +198,14 @@ impl<'a, W: World, P: Fn(&StepId, &Outcome) + Send + Sync> Run<'a, W, P> {
 
     /// Takes in what is known of a step's readiness.
     pub(super) fn readiness(&mut self, number: usize, readiness: Readiness) {
-        let plan = self.plan;
-        let Some(step) = plan.steps.get(number) else { return };
+        let Some(step) = self.steps.get(number).copied() else { return };
         match readiness {
             Readiness::Ready => {
                 if let Some(hold) = self.held(step) {
                     let outcome = Outcome::new(State::Refused, refusals::SCALE_DOWN_HELD, hold.message);
                     self.finish(number, Phase::Met, outcome);
                 } else if self.world.finishes(step) {
-                    self.known.record_done(&step.id, &step.hash);
+                    self.unstored |= self.known.record_done(&step.id, &step.hash);
                     self.finish(number, Phase::Met, Outcome::new(State::Ready, reasons::COMPLETED, ""));
                 } else {
                     self.finish(number, Phase::Met, Outcome::new(State::Ready, reasons::READY, ""));
@@ -177,7 +214,19 @@ impl<'a, W: World, P: Fn(&StepId, &Outcome) + Send + Sync> Run<'a, W, P> {
             Readiness::Progressing(why) => {
                 self.phases[number] = Phase::Settling;
                 self.settling.insert(number);
-                self.tell(&step.id, Outcome::new(State::Progressing, reasons::PROGRESSING, why));
+                let now = Instant::now();
+                let before = self.before.open;
+                let since = self
+                    .since
+                    .entry(number)
+                    .or_insert_with(|| before(&step.id).and_then(|standing| standing.since).unwrap_or(now).min(now));
+                if now.duration_since(*since) >= self.limits.timeout {
+                    self.late.insert(number);
+                    let message = format!("not ready after {} seconds: {why}", self.limits.timeout.as_secs());
+                    self.tell(&step.id, Outcome::new(State::Progressing, reasons::TIMED_OUT, message));
+                } else {
+                    self.tell(&step.id, Outcome::new(State::Progressing, reasons::PROGRESSING, why));
+                }
             }
             Readiness::Failed(why) => {
                 self.finish(number, Phase::Unmet, Outcome::new(State::Failed, reasons::UNHEALTHY, why));
@@ -195,20 +244,19 @@ impl<'a, W: World, P: Fn(&StepId, &Outcome) + Send + Sync> Run<'a, W, P> {
 
     /// Ends a step, and lets its dependants start or shows that they cannot.
     pub(super) fn finish(&mut self, number: usize, phase: Phase, outcome: Outcome) {
-        let plan = self.plan;
-        if let Some(step) = plan.steps.get(number) {
+        if let Some(step) = self.steps.get(number).copied() {
             self.tell(&step.id, outcome);
         }
         self.phases[number] = phase;
         self.settling.remove(&number);
+        self.late.remove(&number);
         if phase == Phase::Unmet {
             self.kill_dependants(number);
             return;
         }
         for dependant in std::mem::take(&mut self.dependants[number]) {
             self.unmet[dependant] = self.unmet[dependant].saturating_sub(1);
-            let to_write = plan.steps.get(dependant).is_some_and(|step| self.writes(step));
-            if self.unmet[dependant] == 0 && self.phases[dependant] == Phase::Blocked && to_write {
+            if self.unmet[dependant] == 0 && self.phases[dependant] == Phase::Blocked && self.writes(dependant) {
                 self.phases[dependant] = Phase::Started;
                 self.queue.push_back(dependant);
             }
@@ -216,13 +264,11 @@ impl<'a, W: World, P: Fn(&StepId, &Outcome) + Send + Sync> Run<'a, W, P> {
     }
 
     /// Whatever waits for this step, directly or not, will not start in this execution.
-    fn kill_dependants(&mut self, number: usize) {
-        let plan = self.plan;
+    pub(super) fn kill_dependants(&mut self, number: usize) {
         let mut open = vec![number];
         while let Some(dead) = open.pop() {
             for dependant in std::mem::take(&mut self.dependants[dead]) {
-                let to_write = plan.steps.get(dependant).is_some_and(|step| self.writes(step));
-                if to_write && self.phases[dependant] == Phase::Blocked {
+                if self.writes(dependant) && self.phases[dependant] == Phase::Blocked {
                     self.phases[dependant] = Phase::Dead;
                     self.unwritten -= 1;
                     self.tell_waiting(dependant);
@@ -233,12 +279,14 @@ impl<'a, W: World, P: Fn(&StepId, &Outcome) + Send + Sync> Run<'a, W, P> {
     }
 
     pub(super) fn tell_waiting(&mut self, number: usize) {
-        let plan = self.plan;
-        let Some(step) = plan.steps.get(number) else { return };
+        let Some(step) = self.steps.get(number).copied() else { return };
         let waits_for: Vec<StepId> = step
             .needs
             .iter()
-            .filter(|need| self.numbers.get(need).is_some_and(|need| self.phases[*need] != Phase::Met))
+            .filter(|need| match self.numbers.get(need) {
+                Some(need) => self.phases[*need] != Phase::Met,
+                None => (self.before.open)(need).is_some_and(|standing| !standing.met),
+            })
             .cloned()
             .collect();
         let names = waits_for.iter().take(3).map(StepId::as_str).collect::<Vec<_>>().join(", ");
@@ -251,22 +299,27 @@ impl<'a, W: World, P: Fn(&StepId, &Outcome) + Send + Sync> Run<'a, W, P> {
     }
 
     /// The loop: starts what may start, waits for what is under way, prunes once nothing more is to be written.
-    async fn steps(&mut self) {
-        let (world, plan, limits, diff) = (self.world, self.plan, self.limits, self.diff);
-        let deadline = Instant::now() + limits.timeout;
+    async fn work(&mut self) {
+        let (world, limits, diff, before) = (self.world, self.limits, self.diff, self.before);
         let mut applying = FuturesUnordered::new();
+        let mut pauses = FuturesUnordered::new();
         let mut settle: Option<BoxFuture<'a, Event>> = None;
         let mut settled_count = 0;
-        let mut timed_out = false;
         loop {
             let cancelled = limits.cancel.is_cancelled();
-            while !cancelled && applying.len() < limits.concurrency.max(1) {
+            let hurried = before.hurry.is_cancelled();
+            let paused = before.pace.paused_until();
+            while !cancelled && paused.is_none() && applying.len() < before.pace.allowed(limits.concurrency) {
                 let Some(number) = self.queue.pop_front() else { break };
-                let (Some(step), cancel) = (plan.steps.get(number), &limits.cancel) else { continue };
+                let Some(step) = self.steps.get(number).copied() else { continue };
                 let Some(change) = diff.changes().get(&step.id) else { continue };
-                self.tell(&step.id, Outcome::new(State::Progressing, reasons::APPLYING, ""));
-                applying
-                    .push(async move { Event::Applied(number, retrying(cancel, || world.apply(step, change)).await) });
+                // What is only verified is as it was until proved otherwise.
+                if !self.is_verified(number) {
+                    self.tell(&step.id, Outcome::new(State::Progressing, reasons::APPLYING, ""));
+                }
+                applying.push(async move {
+                    Event::Applied(number, once(before.pace, limits.concurrency, world.apply(step, change)).await)
+                });
             }
             if cancelled && applying.is_empty() {
                 return;
@@ -276,17 +329,19 @@ impl<'a, W: World, P: Fn(&StepId, &Outcome) + Send + Sync> Run<'a, W, P> {
                 self.prune().await;
                 continue;
             }
-            let waiting = !self.settling.is_empty() && !timed_out && !cancelled;
+            let waiting = self.settling.len() > self.late.len() && !cancelled && !hurried;
             if !waiting {
                 settle = None;
             } else if settle.is_none() {
                 let steps: Vec<&'a Step> =
-                    self.settling.iter().filter_map(|number| plan.steps.get(*number)).map(AsRef::as_ref).collect();
+                    self.settling.iter().filter_map(|number| self.steps.get(*number).copied()).collect();
                 settled_count = steps.len();
                 settle = Some(Box::pin(async move { Event::Settled(world.settle(&steps).await) }));
             }
-            if applying.is_empty() && settle.is_none() {
-                if self.pruned {
+            let idle = applying.is_empty() && self.queue.is_empty();
+            if idle && settle.is_none() && (pauses.is_empty() || hurried) {
+                self.applied.cut_short = hurried && (!pauses.is_empty() || self.settling.len() > self.late.len());
+                if self.pruned || hurried {
                     return;
                 }
                 // What is left waits for steps that did not become ready in time.
@@ -297,15 +352,35 @@ impl<'a, W: World, P: Fn(&StepId, &Outcome) + Send + Sync> Run<'a, W, P> {
             // Steps that began to settle meanwhile are not in the running settle: it is started over, but not at once,
             // so that a burst of applies costs one.
             let stale = settle.is_some() && self.settling.len() > settled_count;
+            let deadline = waiting.then(|| self.next_deadline()).flatten();
             let event = tokio::select! {
                 Some(event) = applying.next(), if !applying.is_empty() => event,
+                Some(event) = pauses.next(), if !pauses.is_empty() => event,
                 event = async { match settle.as_mut() { Some(settle) => settle.await, None => std::future::pending().await } } => event,
-                () = tokio::time::sleep(PAUSE * 5), if stale => Event::Again,
-                () = tokio::time::sleep_until(deadline), if waiting => Event::TimedOut,
-                () = limits.cancel.cancelled(), if !cancelled => Event::Cancelled,
+                () = tokio::time::sleep(PAUSE * 5), if stale => { settle = None; Event::Again },
+                () = tokio::time::sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => {
+                    self.time_out();
+                    Event::Again
+                }
+                () = tokio::time::sleep_until(paused.unwrap_or_else(Instant::now)), if paused.is_some() => Event::Again,
+                () = limits.cancel.cancelled(), if !cancelled => Event::Again,
+                () = before.hurry.cancelled(), if !hurried => Event::Again,
+                // Nothing is under way but waiting: what rang comes first, and the wait goes on after it.
+                () = world.ring(), if idle && before.rings => {
+                    self.applied.cut_short = true;
+                    return;
+                }
             };
             match event {
-                Event::Applied(number, result) => self.written(number, result),
+                Event::Applied(number, result) => {
+                    if let Some(pause) = self.written(number, result) {
+                        pauses.push(async move {
+                            tokio::time::sleep(pause).await;
+                            Event::Retry(number)
+                        });
+                    }
+                }
+                Event::Retry(number) => self.queue.push_front(number),
                 Event::Settled(read) => {
                     let before = self.settling.len();
                     for (id, readiness) in read {
@@ -319,57 +394,34 @@ impl<'a, W: World, P: Fn(&StepId, &Outcome) + Send + Sync> Run<'a, W, P> {
                     if self.settling.len() == before {
                         settle = Some(Box::pin(async {
                             tokio::time::sleep(PAUSE).await;
-                            Event::Again
+                            Event::Rested
                         }));
                     }
                 }
-                Event::Again => settle = None,
-                Event::TimedOut => timed_out = true,
-                Event::Cancelled => {}
+                Event::Rested => settle = None,
+                Event::Again => {}
             }
         }
     }
 
-    fn written(&mut self, number: usize, result: Result<Done, Failure>) {
-        let plan = self.plan;
-        let Some(step) = plan.steps.get(number) else { return };
-        self.unwritten = self.unwritten.saturating_sub(1);
-        match result {
-            Ok(done) => {
-                self.applied.applied += u32::from(done.wrote);
-                self.known.record(&step.id, &done.uid, done.fingerprint.as_deref());
-                if let Want::Once { .. } = step.want {
-                    self.known.record_done(&step.id, &step.hash);
-                }
-                self.readiness(number, done.readiness);
-            }
-            Err(failure) if failure.class == Class::Skipped => {
-                self.finish(number, Phase::Met, Outcome::new(State::Skipped, failure.reason, failure.message));
-            }
-            Err(failure) => {
-                self.finish(number, Phase::Unmet, Outcome::new(State::Failed, failure.reason, failure.message));
-            }
-        }
+    /// When the next of the steps that become ready is late.
+    fn next_deadline(&self) -> Option<Instant> {
+        let open = self.settling.iter().filter(|number| !self.late.contains(number));
+        open.filter_map(|number| self.since.get(number)).min().map(|since| *since + self.limits.timeout)
     }
 
-    /// Says of everything that is not over why it is not.
-    fn end(&mut self) {
-        let plan = self.plan;
-        self.applied.cancelled = self.limits.cancel.is_cancelled();
-        let queued: BTreeSet<usize> = self.queue.iter().copied().collect();
-        for (number, step) in plan.steps.iter().enumerate() {
-            match self.phases[number] {
-                Phase::Settling if !self.applied.cancelled => {
-                    let why = self.applied.steps.get(&step.id).map_or("", |outcome| &outcome.message);
-                    let message = format!("not ready after {} seconds: {why}", self.limits.timeout.as_secs());
-                    self.tell(&step.id, Outcome::new(State::Progressing, reasons::TIMED_OUT, message));
-                }
-                Phase::Started if queued.contains(&number) => {
-                    let message = "the pass was stopped before this step was written";
-                    self.tell(&step.id, Outcome::new(State::Waiting, reasons::CANCELLED, message));
-                }
-                Phase::Blocked | Phase::Dead if self.writes(step) => self.tell_waiting(number),
-                _ => {}
+    /// Says of every step whose time is over that it is; whatever waits for it waits on.
+    fn time_out(&mut self) {
+        let now = Instant::now();
+        for number in self.settling.clone() {
+            let due = self.since.get(&number).is_some_and(|since| now.duration_since(*since) >= self.limits.timeout);
+            if due
+                && let Some(step) = self.steps.get(number).copied()
+                && self.late.insert(number)
+            {
+                let why = self.applied.steps.get(&step.id).map_or("", |outcome| &outcome.message);
+                let message = format!("not ready after {} seconds: {why}", self.limits.timeout.as_secs());
+                self.tell(&step.id, Outcome::new(State::Progressing, reasons::TIMED_OUT, message));
             }
         }
     }

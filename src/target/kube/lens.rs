@@ -93,6 +93,11 @@ impl Lens {
         self.memory().iter().filter_map(|(id, it)| Some((id.clone(), it.status.clone()?))).collect()
     }
 
+    /// The same of one of them.
+    pub(super) fn status(&self, id: &StepId) -> Option<LiveStatus> {
+        self.memory().get(id)?.status.clone()
+    }
+
     /// Our paths of an object that other managers hold fields of too, as last seen.
     pub(super) fn shared(&self, id: &StepId) -> Option<managed::Paths> {
         self.memory().get(id).and_then(|memory| memory.shared.clone())

@@ -40,9 +40,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::mpsc;
 use tokio_util::sync::DropGuard;
-use tokio_util::task::AbortOnDropHandle;
 
 pub use crds::{CrdState, ensure_crds};
 pub use discovery::{Scopes, means};
@@ -138,9 +136,6 @@ pub struct Kube {
     _watches: DropGuard,
 }
 
-/// Keeps ringing a bell when objects move, until dropped.
-pub type Bell = AbortOnDropHandle<()>;
-
 impl Kube {
     /// Over a client, with no Lease to look at; asks nothing yet.
     #[must_use]
@@ -171,20 +166,6 @@ impl Kube {
             stored: tokio::sync::Mutex::default(),
             hash_key: tokio::sync::Mutex::default(),
         }
-    }
-
-    /// Rings the bell whenever an object moves. Has to be called within a tokio runtime.
-    pub fn bell(&self, bell: mpsc::Sender<()>) -> Bell {
-        let mirror = Arc::clone(&self.mirror);
-        let mut rung = mirror.bell();
-        AbortOnDropHandle::new(tokio::spawn(async move {
-            while rung.changed().await.is_ok() {
-                // A full bell is a rung bell.
-                if mirror.has_rung() && matches!(bell.try_send(()), Err(mpsc::error::TrySendError::Closed(()))) {
-                    return;
-                }
-            }
-        }))
     }
 
     /// Whether each kind of the cluster is namespaced, read now; also the check that the cluster answers.
@@ -278,5 +259,13 @@ impl World for Kube {
 
     fn statuses(&self) -> BTreeMap<StepId, LiveStatus> {
         Self::statuses(self)
+    }
+
+    fn status(&self, id: &StepId) -> Option<LiveStatus> {
+        self.lens.status(id)
+    }
+
+    fn ails(&self) -> bool {
+        self.mirror.ails()
     }
 }

@@ -22,7 +22,7 @@ pub(super) fn all() -> [(&'static str, View); 4] {
 
 pub(super) fn healthy() -> View {
     let mut platform = sync("platform", "True", "Synced", "all 8 steps are ready");
-    platform.steps = steps(|_| State::Ready);
+    platform.steps = steps(|_| State::Ready).into();
     View { syncs: vec![done(sync("caches", "True", "Synced", "ready")), done(platform)] }
 }
 
@@ -33,8 +33,9 @@ pub(super) fn failing() -> View {
         "cluster-sample-kernel" => State::Waiting,
         "front" => State::Progressing,
         _ => State::Ready,
-    });
-    for step in &mut platform.steps {
+    })
+    .into();
+    for step in platform.steps.iter_mut() {
         let (reason, message) = match step.state {
             State::Failed => (
                 "Denied",
@@ -182,15 +183,15 @@ fn done(mut sync: SyncView) -> SyncView {
     let (space, role) = (id("Namespace", None, "t2"), id("Role", Some("t2"), "reader"));
     let set = |name: &str| id("StatefulSet", Some("t2"), &format!("cluster-sample-{name}"));
     if sync.steps.len() == 8 {
-        sync.details.needs = BTreeMap::from([
+        sync.details.needs = std::sync::Arc::new(BTreeMap::from([
             (role.clone(), vec![space.clone()]),
             (set("storage"), vec![role.clone()]),
             (set("journal"), vec![role]),
             (set("kernel"), vec![set("storage"), set("journal")]),
             (set("engine"), vec![set("kernel")]),
-        ]);
+        ]));
     }
-    for step in &mut sync.steps {
+    for step in sync.steps.iter_mut() {
         if step.state == State::Waiting {
             step.waits_for = vec![set("journal")];
         }

@@ -219,6 +219,11 @@ impl Mirror {
         !state.moved.is_empty() || !state.suspect.is_empty()
     }
 
+    /// Whether a kind cannot be read as hoped at the moment.
+    pub(super) fn ails(&self) -> bool {
+        self.state().areas.values().any(|watched| matches!(watched.health, Health::Sick(_)))
+    }
+
     /// Counts what rings, also what was taken meanwhile.
     pub(super) fn bell(&self) -> watch::Receiver<u64> {
         self.bell.subscribe()
