@@ -95,7 +95,7 @@ pub(super) async fn prepare<W: World>(
 ) -> Result<Arc<Prepared>, Unprepared> {
     let began = Instant::now();
     let unread = |error: crate::source::SourceError| Unprepared::Source(error.to_string());
-    let mut snapshot = bench.source.snapshot(revision).await.map_err(unread)?;
+    let mut snapshot = bench.source.snapshot_unless(revision, memory.memo.known()).await.map_err(unread)?;
     let named = declared::references(&snapshot, &mut memory.memo);
     snapshot.referred = bench.source.referred(&snapshot, named).await.map_err(unread)?;
     let scopes = memory.scopes.clone();

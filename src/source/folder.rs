@@ -3,22 +3,22 @@
 //! Reads only; never follows a link through the operating system, so nothing outside the root is read. Also the entry of
 //! the command line for a PATH that is to be read as it is, uncommitted files included.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::io::Read as _;
-use std::os::unix::ffi::OsStringExt as _;
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use sha2::{Digest as _, Sha256};
 
+use super::disk::{DiskTree, Stamps, hex, unreadable};
 use super::error::{SourceError, reasons};
-use super::paths::{is_inside, join};
-use super::walk::{self, Limits, Node, Read, Tree};
+use super::paths::{is_document, is_inside, join};
+use super::walk::{self, Last, Limits, Prior, Walked, Wanted};
 use crate::problem::{Code, Problem};
-use crate::revision::{Referred, Revision, Snapshot};
+use crate::revision::{Content, File, Known, Referred, Revision, Snapshot};
+use crate::text::Text;
 
 /// How long a changed folder is given to change further (an editor that truncates before it writes).
 const SETTLE: Duration = Duration::from_millis(50);
@@ -32,7 +32,29 @@ pub(crate) struct Folder {
     paths: Vec<String>,
     limits: Limits,
     settle: bool,
-    last: Arc<Mutex<Option<Snapshot>>>,
+    last: Arc<Mutex<Option<State>>>,
+}
+
+/// What was read last. Bytes are held only until they are handed out.
+#[derive(Clone, Debug)]
+struct State {
+    snapshot: Snapshot,
+    walked: Arc<Last>,
+    stamps: Arc<Stamps>,
+    /// Whether this revision was handed out.
+    handed: bool,
+}
+
+impl State {
+    /// Lets go of the bytes of documents: whoever got them knows them now.
+    fn hand_out(&mut self) {
+        self.handed = true;
+        for (path, file) in &mut self.snapshot.files {
+            if matches!(file.content, Content::Read(_)) && is_document(path) {
+                file.content = Content::Known;
+            }
+        }
+    }
 }
 
 impl Folder {
@@ -46,34 +68,55 @@ impl Folder {
         &self.root
     }
 
-    /// Reads the folder and names what it holds.
+    /// Reads the folder and names what it holds. What did not change since it was read last is not read again.
     pub(crate) async fn fetch(&self) -> Result<Revision, SourceError> {
         let known = self.known();
-        let mut snapshot = self.read().await?;
-        if self.settle && known.is_some_and(|known| known.revision.id != snapshot.revision.id) {
+        let before = known.as_ref().map(|known| known.snapshot.revision.id.clone());
+        let handed = known.as_ref().is_some_and(|known| known.handed);
+        let mut state = self.read(known, true).await?;
+        if self.settle && before.as_ref().is_some_and(|before| *before != state.snapshot.revision.id) {
             for _ in 0..MAX_SETTLES {
                 tokio::time::sleep(SETTLE).await;
-                let again = self.read().await?;
-                let stays = again.revision.id == snapshot.revision.id;
-                snapshot = again;
-                if stays {
+                let id = state.snapshot.revision.id.clone();
+                state = self.read(Some(state), true).await?;
+                if id == state.snapshot.revision.id {
                     break;
                 }
             }
         }
-        let revision = snapshot.revision.clone();
-        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(snapshot);
+        if handed && before.as_ref() == Some(&state.snapshot.revision.id) {
+            state.hand_out();
+        }
+        let revision = state.snapshot.revision.clone();
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(state);
         Ok(revision)
     }
 
-    /// The files as they were at the last fetch.
-    pub(crate) async fn snapshot(&self, revision: &Revision) -> Result<Snapshot, SourceError> {
-        if let Some(known) = self.known()
-            && known.revision.id == revision.id
+    /// The files as they were at the last fetch, but for documents that are known.
+    pub(crate) async fn snapshot(&self, revision: &Revision, known: &Known) -> Result<Snapshot, SourceError> {
+        let mut handed = None;
+        if let Some(state) = self.last.lock().unwrap_or_else(PoisonError::into_inner).as_mut()
+            && state.snapshot.revision.id == revision.id
         {
-            return Ok(known);
+            let is_known = |path: &Text, file: &File| known.get(path) == Some(&file.blob);
+            let whole =
+                state.snapshot.files.iter().all(|(path, file)| file.content != Content::Known || is_known(path, file));
+            if whole {
+                let mut snapshot = state.snapshot.clone();
+                for (path, file) in &mut snapshot.files {
+                    if matches!(file.content, Content::Read(_)) && is_known(path, file) {
+                        file.content = Content::Known;
+                    }
+                }
+                handed = Some(snapshot);
+                state.hand_out();
+            }
         }
-        let now = self.read().await?;
+        if let Some(snapshot) = handed {
+            return Ok(snapshot);
+        }
+        // Somebody wants bytes that are not held any more.
+        let now = self.read(None, false).await?.snapshot;
         if now.revision.id == revision.id {
             return Ok(now);
         }
@@ -96,7 +139,8 @@ impl Folder {
         let (root, paths, limits) = (self.root.clone(), self.paths.clone(), self.limits);
         let mut found = super::blocking(move || {
             let (root, _) = top(root)?;
-            walk::referred(&DiskTree { root }, &targets, limits)
+            let tree = DiskTree { root, before: Arc::default(), now: RefCell::default() };
+            walk::referred(&tree, &targets, limits)
         })
         .await?;
         if !self.settle {
@@ -139,22 +183,39 @@ impl Folder {
         ))
     }
 
-    fn known(&self) -> Option<Snapshot> {
+    fn known(&self) -> Option<State> {
         self.last.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    async fn read(&self) -> Result<Snapshot, SourceError> {
+    async fn read(&self, before: Option<State>, spare: bool) -> Result<State, SourceError> {
         let (root, paths, limits) = (self.root.clone(), self.paths.clone(), self.limits);
-        super::blocking(move || read(root, &paths, limits)).await
+        super::blocking(move || read(root, &paths, limits, before, spare)).await
     }
 }
 
-/// Reads a folder, or one file as if its folder held nothing else.
-fn read(root: PathBuf, paths: &[String], limits: Limits) -> Result<Snapshot, SourceError> {
+/// Reads a folder, or one file as if its folder held nothing else. With `spare`, what is as it was before is not read.
+fn read(
+    root: PathBuf,
+    paths: &[String],
+    limits: Limits,
+    before: Option<State>,
+    spare: bool,
+) -> Result<State, SourceError> {
     let (root, only) = top(root)?;
     let only: Option<Vec<String>> = only.map(|name| vec![name]);
-    let tree = DiskTree { root };
-    let (files, problems) = walk::walk(&tree, only.as_deref().unwrap_or(paths), limits)?;
+    let stamps = before.as_ref().map(|before| Arc::clone(&before.stamps)).unwrap_or_default();
+    let tree = DiskTree { root, before: stamps, now: RefCell::default() };
+    let wanted = if spare { Wanted::New } else { Wanted::All };
+    let prior = Prior { last: before.as_ref().map(|before| &*before.walked), wanted };
+    let walked = walk::walk(&tree, only.as_deref().unwrap_or(paths), limits, prior)?;
+    let Walked { mut files, problems, last } = walked;
+    // What was read before and not handed out yet is held still.
+    for (path, file) in files.iter_mut().filter(|(_, file)| file.content == Content::Known) {
+        let held = before.as_ref().and_then(|before| before.snapshot.files.get(path));
+        if let Some(held) = held.filter(|held| held.blob == file.blob) {
+            file.content.clone_from(&held.content);
+        }
+    }
     let mut hash = Sha256::new();
     for (path, file) in &files {
         hash.update(path.as_bytes());
@@ -168,7 +229,9 @@ fn read(root: PathBuf, paths: &[String], limits: Limits) -> Result<Snapshot, Sou
         hash.update([b'\n']);
     }
     let id = format!("dir:{}", hex(&hash.finalize()));
-    Ok(Snapshot { revision: Revision { id, ..Revision::default() }, files, problems, ..Snapshot::default() })
+    let revision = Revision { id, ..Revision::default() };
+    let snapshot = Snapshot { revision, files, problems, ..Snapshot::default() };
+    Ok(State { snapshot, walked: Arc::new(last), stamps: Arc::new(tree.now.into_inner()), handed: false })
 }
 
 /// The folder, and the name of the file if one was meant.
@@ -179,126 +242,4 @@ fn top(root: PathBuf) -> Result<(PathBuf, Option<String>), SourceError> {
     }
     let name = root.file_name().and_then(|name| name.to_str()).map(str::to_owned);
     Ok((root.parent().map(Path::to_path_buf).unwrap_or_default(), name))
-}
-
-/// A folder on disk. Every path handed in has folders, no links, above its last part.
-struct DiskTree {
-    root: PathBuf,
-}
-
-impl DiskTree {
-    fn at(&self, path: &str) -> PathBuf {
-        if path.is_empty() { self.root.clone() } else { self.root.join(path) }
-    }
-
-    fn look(path: &Path, kind: fs::FileType) -> Node {
-        if kind.is_dir() {
-            Node::Folder
-        } else if kind.is_file() {
-            Node::File(None)
-        } else if kind.is_symlink() {
-            match fs::read_link(path) {
-                Ok(target) => Node::Link(target.into_os_string().into_vec()),
-                Err(error) => Node::Other(format!("the link cannot be read: {error}")),
-            }
-        } else {
-            Node::Other("this is a device, socket or pipe, not a file".to_owned())
-        }
-    }
-
-    /// Opens a regular file; one that was swapped for something else since it was looked at is not read.
-    fn open(path: &Path) -> std::io::Result<(fs::File, u64)> {
-        let seen = fs::symlink_metadata(path)?;
-        let file = fs::File::open(path)?;
-        let opened = file.metadata()?;
-        if (seen.dev(), seen.ino()) != (opened.dev(), opened.ino()) || !opened.is_file() {
-            return Err(std::io::Error::other("it was replaced while it was read"));
-        }
-        Ok((file, opened.len()))
-    }
-}
-
-impl Tree for DiskTree {
-    fn node(&self, path: &str) -> Result<Option<Node>, SourceError> {
-        let path = self.at(path);
-        match fs::symlink_metadata(&path) {
-            Ok(meta) => Ok(Some(Self::look(&path, meta.file_type()))),
-            Err(error)
-                if matches!(
-                    error.kind(),
-                    std::io::ErrorKind::NotFound
-                        | std::io::ErrorKind::NotADirectory
-                        | std::io::ErrorKind::InvalidFilename
-                ) =>
-            {
-                Ok(None)
-            }
-            Err(error) => Err(unreadable(&path, &error)),
-        }
-    }
-
-    fn list(&self, folder: &str) -> Result<Vec<(Vec<u8>, Node)>, SourceError> {
-        let folder = self.at(folder);
-        let mut found = Vec::new();
-        for entry in fs::read_dir(&folder).map_err(|error| unreadable(&folder, &error))? {
-            let entry = entry.map_err(|error| unreadable(&folder, &error))?;
-            let path = entry.path();
-            let node = match entry.file_type() {
-                Ok(kind) => Self::look(&path, kind),
-                Err(error) => Node::Other(format!("it cannot be looked at: {error}")),
-            };
-            found.push((entry.file_name().into_vec(), node));
-        }
-        Ok(found)
-    }
-
-    fn read(&self, path: &str, _node: &Node, limit: u64) -> Result<Read, SourceError> {
-        let path = self.at(path);
-        let (file, len) = match Self::open(&path) {
-            Ok(opened) => opened,
-            Err(error) => return Ok(Read::Unreadable(format!("the file cannot be read: {error}"))),
-        };
-        if len > limit {
-            return Ok(Read::TooLarge(len));
-        }
-        let mut bytes = Vec::new();
-        // One more than the limit: the file may have grown since.
-        if let Err(error) = file.take(limit + 1).read_to_end(&mut bytes) {
-            return Ok(Read::Unreadable(format!("the file cannot be read: {error}")));
-        }
-        let len = bytes.len() as u64;
-        if len > limit {
-            return Ok(Read::TooLarge(len));
-        }
-        Ok(Read::Bytes(hex(&Sha256::digest(&bytes)), bytes.into()))
-    }
-
-    fn name(&self, path: &str, _node: &Node) -> Result<Result<String, String>, SourceError> {
-        let path = self.at(path);
-        let hashed = Self::open(&path).and_then(|(mut file, _)| {
-            let mut hash = Sha256::new();
-            let mut chunk = vec![0; 64 << 10];
-            loop {
-                match file.read(&mut chunk)? {
-                    0 => return Ok(hex(&hash.finalize())),
-                    read => hash.update(chunk.get(..read).unwrap_or_default()),
-                }
-            }
-        });
-        Ok(hashed.map_err(|error| format!("the file cannot be read: {error}")))
-    }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        // Writing to a String cannot fail.
-        _ = write!(text, "{byte:02x}");
-        text
-    })
-}
-
-fn unreadable(path: &Path, error: &std::io::Error) -> SourceError {
-    let reason = if error.kind() == std::io::ErrorKind::NotFound { reasons::PATH_NOT_FOUND } else { reasons::LOCAL_IO };
-    SourceError::new(reason, format!("cannot read {}: {error}", path.display()))
 }

@@ -3,6 +3,7 @@
 //! IO. Hands on plain values ([`Revision`], [`Snapshot`]); never writes to the source, never has a work tree, never runs
 //! a shell or hook. Called by `agent` and `cli`.
 
+mod disk;
 mod error;
 mod folder;
 mod git;
@@ -16,7 +17,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::revision::{Referred, Revision, Snapshot};
+use crate::revision::{Known, Referred, Revision, Snapshot};
 use crate::sync::spec::Reference;
 use url::Location;
 use walk::Limits;
@@ -157,14 +158,25 @@ impl Source {
         }
     }
 
-    /// Reads the files of a revision.
+    /// Reads the files of a revision, all of them.
     ///
     /// # Errors
     /// If the clone cannot be read; problems with single files are in the snapshot.
     pub async fn snapshot(&self, revision: &Revision) -> Result<Snapshot, SourceError> {
+        self.snapshot_unless(revision, Known::default()).await
+    }
+
+    /// Reads the files of a revision but for documents that are known: these are [`Content::Known`]. Folders that did
+    /// not change since the last snapshot are not looked into.
+    ///
+    /// [`Content::Known`]: crate::revision::Content::Known
+    ///
+    /// # Errors
+    /// As for [`Self::snapshot`].
+    pub async fn snapshot_unless(&self, revision: &Revision, known: Known) -> Result<Snapshot, SourceError> {
         match &self.0 {
-            Kind::Git(git) => git.snapshot(revision).await,
-            Kind::Folder(folder) => folder.snapshot(revision).await,
+            Kind::Git(git) => git.snapshot(revision, known).await,
+            Kind::Folder(folder) => folder.snapshot(revision, &known).await,
         }
     }
 

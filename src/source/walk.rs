@@ -3,15 +3,18 @@
 //!
 //! Never follows a link through the operating system: a link is text, resolved part by part inside the tree.
 
+mod last;
 mod links;
 mod referred;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use ignore::Match;
 use ignore::gitignore::{Gitignore, GitignoreBuilder};
 
+use last::Leaf;
+pub(crate) use last::{Last, Prior, Wanted};
 pub(crate) use referred::referred;
 
 use super::error::{SourceError, reasons};
@@ -75,8 +78,22 @@ pub(crate) trait Tree {
     fn list(&self, folder: &str) -> Result<Vec<(Vec<u8>, Node)>, SourceError>;
     /// Reads a file of at most `limit` bytes.
     fn read(&self, path: &str, node: &Node, limit: u64) -> Result<Read, SourceError>;
+    /// Names a file's content where that takes no reading.
+    fn hint(&self, path: &str, node: &Node) -> Option<Text>;
+    /// Names what is in a folder and below as a whole, where that takes no reading.
+    fn folder_hint(&self, folder: &str) -> Option<Text>;
     /// Names a file's content without handing out the bytes.
     fn name(&self, path: &str, node: &Node) -> Result<Result<String, String>, SourceError>;
+}
+
+/// What a walk found.
+pub(crate) struct Walked {
+    /// The files.
+    pub files: BTreeMap<Text, File>,
+    /// What is wrong with some of them.
+    pub problems: Vec<Problem>,
+    /// For the next walk.
+    pub last: Last,
 }
 
 /// The files of a tree below `paths` (normalized) and what is wrong with some of them.
@@ -87,27 +104,50 @@ pub(crate) fn walk<T: Tree>(
     tree: &T,
     paths: &[String],
     limits: Limits,
-) -> Result<(BTreeMap<Text, File>, Vec<Problem>), SourceError> {
-    let mut walker = Walker { tree, limits, files: BTreeMap::new(), problems: Vec::new(), bytes: 0, whole: false };
+    prior: Prior<'_>,
+) -> Result<Walked, SourceError> {
+    let mut walker = Walker::new(tree, limits, prior);
     for path in paths {
         walker.start(path)?;
     }
-    walker.problems.sort();
-    walker.problems.dedup();
-    Ok((walker.files, walker.problems))
+    let Walker { leaves, mut problems, folders, links, .. } = walker;
+    problems.sort();
+    problems.dedup();
+    let (files, last) = last::split(leaves, &problems, folders, links);
+    Ok(Walked { files, problems, last })
 }
 
 struct Walker<'a, T> {
     tree: &'a T,
     limits: Limits,
-    files: BTreeMap<Text, File>,
+    prior: Prior<'a>,
+    leaves: Vec<(Text, Leaf, Content)>,
     problems: Vec<Problem>,
     bytes: u64,
+    folders: HashMap<String, (Text, u64)>,
+    links: Vec<String>,
+    /// Names the ignore rules that hold where the walk is.
+    rules: u64,
     /// Every file is read and none is ignored: a document refers to what is walked.
     whole: bool,
 }
 
-impl<T: Tree> Walker<'_, T> {
+impl<'a, T: Tree> Walker<'a, T> {
+    fn new(tree: &'a T, limits: Limits, prior: Prior<'a>) -> Self {
+        Self {
+            tree,
+            limits,
+            prior,
+            leaves: Vec::new(),
+            problems: Vec::new(),
+            bytes: 0,
+            folders: HashMap::new(),
+            links: Vec::new(),
+            rules: 0,
+            whole: false,
+        }
+    }
+
     /// Walks one entry of `paths`; the ignore files of the folders above it count.
     fn start(&mut self, path: &str) -> Result<(), SourceError> {
         let Some(node) = self.entry(path)? else {
@@ -116,6 +156,7 @@ impl<T: Tree> Walker<'_, T> {
             return Ok(());
         };
         let mut ignores = Vec::new();
+        self.rules = 0;
         if !path.is_empty() {
             let mut folder = String::new();
             ignores.extend(self.ignore_file(&folder)?);
@@ -184,6 +225,10 @@ impl<T: Tree> Walker<'_, T> {
                 format!("folders are nested more than {MAX_DEPTH} deep at {folder}; leave them out with {IGNORE_FILE}"),
             ));
         }
+        if self.reuse(folder, self.tree.folder_hint(folder)) {
+            return Ok(());
+        }
+        let above = self.rules;
         let rules = if self.whole { None } else { self.ignore_file(folder)? };
         let pushed = match rules {
             Some(ignore) => {
@@ -212,6 +257,7 @@ impl<T: Tree> Walker<'_, T> {
         if pushed {
             ignores.pop();
         }
+        self.rules = above;
         Ok(())
     }
 
@@ -225,7 +271,7 @@ impl<T: Tree> Walker<'_, T> {
 
     /// A file, link or something else.
     fn leaf(&mut self, path: &str, node: &Node) -> Result<(), SourceError> {
-        if self.files.len() >= self.limits.files {
+        if self.leaves.len() >= self.limits.files {
             return Err(SourceError::new(
                 reasons::LIMIT_EXCEEDED,
                 format!(
@@ -238,13 +284,16 @@ impl<T: Tree> Walker<'_, T> {
         match node {
             Node::Folder => Ok(()),
             Node::File(_) => self.file(path, path, node),
-            Node::Link(text) => match self.resolve(path, text)? {
-                Ok((at, node)) => self.file(path, &at, &node),
-                Err(problem) => {
-                    self.problems.push(problem.in_file(path));
-                    Ok(())
+            Node::Link(text) => {
+                self.links.push(path.to_owned());
+                match self.resolve(path, text)? {
+                    Ok((at, node)) => self.file(path, &at, &node),
+                    Err(problem) => {
+                        self.problems.push(problem.in_file(path));
+                        Ok(())
+                    }
                 }
-            },
+            }
             Node::Submodule => {
                 let message = "this is a submodule; its files were not read. Give it a GitSync of its own, or name it in \
                                .windlassignore";
@@ -271,25 +320,30 @@ impl<T: Tree> Walker<'_, T> {
         let read = self.whole || paths::is_document(path) || paths::file_name(path) == IGNORE_FILE;
         if !read {
             // A file that is no document and cannot be named harms nobody.
-            if let Ok(blob) = self.tree.name(at, node)? {
-                self.files.insert(path.into(), File { blob: blob.into(), content: Content::NotRead });
+            let blob = match self.tree.hint(at, node) {
+                Some(blob) => Some(blob),
+                None => self.tree.name(at, node)?.ok().map(Text::from),
+            };
+            if let Some(blob) = blob {
+                self.keep(path, blob, None, Content::NotRead);
             }
+            return Ok(());
+        }
+        if !self.whole
+            && paths::is_document(path)
+            && let Some(blob) = self.tree.hint(at, node)
+            && self.prior.wanted.has(path, &blob)
+            && let Some(size) = self.known_size(path, &blob)
+        {
+            self.count(size)?;
+            self.keep(path, blob, Some(size), Content::Known);
             return Ok(());
         }
         match self.tree.read(at, node, self.limits.file)? {
             Read::Bytes(blob, bytes) => {
-                self.bytes = self.bytes.saturating_add(bytes.len() as u64);
-                if self.bytes > self.limits.total {
-                    return Err(SourceError::new(
-                        reasons::LIMIT_EXCEEDED,
-                        format!(
-                            "the documents below `paths` are larger than {} together; name fewer folders in `paths`, \
-                             or leave files out with {IGNORE_FILE}",
-                            size(self.limits.total)
-                        ),
-                    ));
-                }
-                self.files.insert(path.into(), File { blob: blob.into(), content: Content::Read(bytes) });
+                let size = bytes.len() as u64;
+                self.count(size)?;
+                self.keep(path, blob.into(), Some(size), Content::Read(bytes));
             }
             Read::TooLarge(bytes) => self.problems.push(
                 Problem::error(
@@ -310,11 +364,42 @@ impl<T: Tree> Walker<'_, T> {
         Ok(())
     }
 
-    /// The rules in a folder, if it has any.
+    /// The size of a document that is as the last walk found it.
+    fn known_size(&self, path: &str, blob: &str) -> Option<u64> {
+        let (_, leaf) = self.prior.last?.leaf(path)?;
+        leaf.size().filter(|_| leaf.blob() == blob)
+    }
+
+    /// Counts the bytes of a document.
+    fn count(&mut self, bytes: u64) -> Result<(), SourceError> {
+        self.bytes = self.bytes.saturating_add(bytes);
+        if self.bytes <= self.limits.total {
+            return Ok(());
+        }
+        Err(SourceError::new(
+            reasons::LIMIT_EXCEEDED,
+            format!(
+                "the documents below `paths` are larger than {} together; name fewer folders in `paths`, or leave files \
+                 out with {IGNORE_FILE}",
+                size(self.limits.total)
+            ),
+        ))
+    }
+
+    /// Notes a file; its names are in memory once, however often they are found.
+    fn keep(&mut self, path: &str, blob: Text, size: Option<u64>, content: Content) {
+        let before = self.prior.last.and_then(|last| last.leaf(path));
+        let blob = before.map(|(_, leaf)| leaf.blob()).filter(|known| **known == blob).cloned().unwrap_or(blob);
+        let path = before.map_or_else(|| path.into(), |(path, _)| path.clone());
+        self.leaves.push((path, Leaf::new(blob, size), content));
+    }
+
+    /// The rules in a folder, if it has any. From here on they count as those that hold.
     fn ignore_file(&mut self, folder: &str) -> Result<Option<Gitignore>, SourceError> {
         let path = paths::join(folder, IGNORE_FILE);
         let Some(node @ Node::File(_)) = self.tree.node(&path)? else { return Ok(None) };
         let Read::Bytes(_, bytes) = self.tree.read(&path, &node, self.limits.file)? else { return Ok(None) };
+        self.rules = self.with_rules(&bytes);
         let mut builder = GitignoreBuilder::new(folder);
         for (index, line) in String::from_utf8_lossy(&bytes).lines().enumerate() {
             // A byte order mark is not part of the first rule.

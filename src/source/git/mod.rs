@@ -12,15 +12,15 @@ mod store;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use git2::{Oid, Repository};
 
 use super::error::{SourceError, reasons};
 use super::url::Location;
-use super::walk::{self, Limits};
+use super::walk::{self, Last, Limits, Prior, Wanted as Unread};
 use super::{Credentials, Timeouts};
-use crate::revision::{Referred, Revision, Snapshot};
+use crate::revision::{Known, Referred, Revision, Snapshot};
 use refs::{Choice, Shown, Wanted};
 
 pub(crate) use local::{is_repository, open as open_local};
@@ -39,6 +39,8 @@ struct Inner {
     timeouts: Timeouts,
     limits: Limits,
     contents: objects::Contents,
+    /// What the last snapshot was made of.
+    last: Mutex<Option<Last>>,
     /// Readers read the clone, one writer changes it.
     lock: RwLock<()>,
 }
@@ -83,6 +85,7 @@ impl Git {
             timeouts: config.timeouts,
             limits,
             contents: objects::Contents::default(),
+            last: Mutex::default(),
             lock: RwLock::new(()),
         })))
     }
@@ -113,10 +116,10 @@ impl Git {
     }
 
     /// See [`super::Source::snapshot`].
-    pub(crate) async fn snapshot(&self, revision: &Revision) -> Result<Snapshot, SourceError> {
+    pub(crate) async fn snapshot(&self, revision: &Revision, known: Known) -> Result<Snapshot, SourceError> {
         let inner = Arc::clone(&self.0);
         let revision = revision.clone();
-        self.bounded(move || inner.snapshot(revision)).await
+        self.bounded(move || inner.snapshot(revision, &known)).await
     }
 
     /// See [`super::Source::referred`].
@@ -124,7 +127,7 @@ impl Git {
         let (inner, id) = (Arc::clone(&self.0), id.to_owned());
         self.bounded(move || {
             let commit = Oid::from_str(&id).map_err(|_| no_such(&id, &inner.location))?;
-            inner.read(commit, |tree| walk::referred(tree, &targets, inner.limits))
+            inner.read(commit, Some(&inner.contents), |tree| walk::referred(tree, &targets, inner.limits))
         })
         .await
     }
@@ -251,10 +254,16 @@ impl Inner {
         }
     }
 
-    fn snapshot(&self, revision: Revision) -> Result<Snapshot, SourceError> {
+    fn snapshot(&self, revision: Revision, known: &Known) -> Result<Snapshot, SourceError> {
         let commit = Oid::from_str(&revision.id).map_err(|_| no_such(&revision.id, &self.location))?;
-        let all = |tree: &objects::GitTree<'_>| walk::walk(tree, &self.paths, self.limits);
-        let why = match self.read(commit, all) {
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut walk = || {
+            let prior = Prior { last: last.as_ref(), wanted: Unread::Unless(known) };
+            let walked = self.read(commit, None, |tree| walk::walk(tree, &self.paths, self.limits, prior))?;
+            *last = Some(walked.last);
+            Ok::<_, SourceError>((walked.files, walked.problems))
+        };
+        let why = match walk() {
             Ok((files, problems)) => return Ok(Snapshot { revision, files, problems, ..Snapshot::default() }),
             Err(error) if error.reason == reasons::REPOSITORY_CORRUPT => error.message,
             Err(error) => return Err(error),
@@ -276,20 +285,21 @@ impl Inner {
                 ),
             )
         })?;
-        let (files, problems) = self.read(commit, all)?;
+        let (files, problems) = walk()?;
         Ok(Snapshot { revision, files, problems, ..Snapshot::default() })
     }
 
     fn read<T>(
         &self,
         commit: Oid,
+        contents: Option<&objects::Contents>,
         walk: impl Fn(&objects::GitTree<'_>) -> Result<T, SourceError>,
     ) -> Result<T, SourceError> {
         let _reading = self.lock.read().unwrap_or_else(PoisonError::into_inner);
         let Some(clone) = store::open(&self.clone) else {
             return Err(SourceError::new(reasons::REPOSITORY_CORRUPT, "it cannot be opened"));
         };
-        walk(&objects::GitTree::new(&clone, commit, &self.contents)?)
+        walk(&objects::GitTree::new(&clone, commit, contents)?)
     }
 }
 

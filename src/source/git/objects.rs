@@ -7,6 +7,7 @@ use git2::{ObjectType, Oid, Repository};
 
 use super::super::error::{SourceError, reasons};
 use super::super::walk::{Node, Read, Tree};
+use crate::text::Text;
 
 /// Bytes of blobs that somebody still holds, so that an unchanged file is read once.
 #[derive(Debug, Default)]
@@ -32,11 +33,16 @@ pub(crate) struct GitTree<'a> {
     repository: &'a Repository,
     odb: git2::Odb<'a>,
     root: git2::Tree<'a>,
-    contents: &'a Contents,
+    contents: Option<&'a Contents>,
 }
 
 impl<'a> GitTree<'a> {
-    pub(crate) fn new(repository: &'a Repository, commit: Oid, contents: &'a Contents) -> Result<Self, SourceError> {
+    /// With `contents`, what is read is shared with whoever still holds it.
+    pub(crate) fn new(
+        repository: &'a Repository,
+        commit: Oid,
+        contents: Option<&'a Contents>,
+    ) -> Result<Self, SourceError> {
         let root = repository.find_commit(commit).and_then(|commit| commit.tree()).map_err(|error| corrupt(&error))?;
         let odb = repository.odb().map_err(|error| corrupt(&error))?;
         Ok(Self { repository, odb, root, contents })
@@ -83,7 +89,7 @@ impl Tree for GitTree<'_> {
 
     fn read(&self, _path: &str, node: &Node, limit: u64) -> Result<Read, SourceError> {
         let Node::File(Some(oid)) = node else { return Ok(Read::Unreadable("this is not a file".to_owned())) };
-        if let Some(bytes) = self.contents.get(*oid) {
+        if let Some(bytes) = self.contents.and_then(|contents| contents.get(*oid)) {
             return Ok(Read::Bytes(oid.to_string(), bytes));
         }
         let (size, _) = self.odb.read_header(*oid).map_err(|error| corrupt(&error))?;
@@ -93,8 +99,25 @@ impl Tree for GitTree<'_> {
         }
         let object = self.odb.read(*oid).map_err(|error| corrupt(&error))?;
         let bytes: Arc<[u8]> = object.data().into();
-        self.contents.put(*oid, &bytes);
+        if let Some(contents) = self.contents {
+            contents.put(*oid, &bytes);
+        }
         Ok(Read::Bytes(oid.to_string(), bytes))
+    }
+
+    fn hint(&self, _path: &str, node: &Node) -> Option<Text> {
+        match node {
+            Node::File(Some(oid)) => Some(oid.to_string().into()),
+            _ => None,
+        }
+    }
+
+    fn folder_hint(&self, folder: &str) -> Option<Text> {
+        if folder.is_empty() {
+            return Some(self.root.id().to_string().into());
+        }
+        let entry = self.root.get_path(std::path::Path::new(folder)).ok()?;
+        Some(entry.id().to_string().into())
     }
 
     fn name(&self, _path: &str, node: &Node) -> Result<Result<String, String>, SourceError> {

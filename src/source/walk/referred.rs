@@ -7,9 +7,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::error::SourceError;
 use super::super::paths;
-use super::{Limits, Node, Tree, Walker};
+use super::{Limits, Node, Prior, Tree, Walker};
 use crate::problem::{Code, Problem};
-use crate::revision::Referred;
+use crate::revision::{File, Referred};
 
 /// Reads what lies at each of these paths (normal, from the root).
 ///
@@ -20,7 +20,7 @@ pub(crate) fn referred<T: Tree>(
     targets: &BTreeSet<String>,
     limits: Limits,
 ) -> Result<BTreeMap<String, Referred>, SourceError> {
-    let mut walker = Walker { tree, limits, files: BTreeMap::new(), problems: Vec::new(), bytes: 0, whole: true };
+    let mut walker = Walker { whole: true, ..Walker::new(tree, limits, Prior::default()) };
     let mut found = BTreeMap::new();
     for target in targets {
         match walker.entry(target)? {
@@ -32,9 +32,9 @@ pub(crate) fn referred<T: Tree>(
             }
         }
         let prefix = format!("{target}/");
-        let files = std::mem::take(&mut walker.files).into_iter().map(|(path, file)| {
+        let files = std::mem::take(&mut walker.leaves).into_iter().map(|(path, leaf, content)| {
             let name = path.strip_prefix(&prefix).unwrap_or_else(|| paths::file_name(&path)).to_owned();
-            (name, file)
+            (name, File { blob: leaf.blob().clone(), content })
         });
         let files = files.collect();
         let mut problems = std::mem::take(&mut walker.problems);

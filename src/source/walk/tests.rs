@@ -8,9 +8,13 @@ use super::*;
 
 /// A tree in memory. A folder is whatever has something below it.
 #[derive(Default)]
-struct Made(BTreeMap<Vec<u8>, Node>, BTreeMap<Vec<u8>, Vec<u8>>);
+struct Made(BTreeMap<Vec<u8>, Node>, BTreeMap<Vec<u8>, Vec<u8>>, std::cell::Cell<u32>);
 
 impl Made {
+    fn blob(&self, path: &str) -> String {
+        format!("blob of {path}: {}", String::from_utf8_lossy(self.1.get(path.as_bytes()).map_or(&[], Vec::as_slice)))
+    }
+
     fn file(mut self, path: &str, text: &str) -> Self {
         self.0.insert(path.into(), Node::File(None));
         self.1.insert(path.into(), text.into());
@@ -56,12 +60,30 @@ impl Tree for Made {
         if bytes.len() as u64 > limit {
             return Ok(Read::TooLarge(bytes.len() as u64));
         }
-        Ok(Read::Bytes(format!("blob of {path}"), bytes.into()))
+        self.2.set(self.2.get() + 1);
+        Ok(Read::Bytes(self.blob(path), bytes.into()))
+    }
+
+    fn hint(&self, path: &str, _: &Node) -> Option<Text> {
+        // Content is its own name, so that a change shows.
+        Some(self.blob(path).into())
+    }
+
+    fn folder_hint(&self, folder: &str) -> Option<Text> {
+        let prefix = if folder.is_empty() { String::new() } else { format!("{folder}/") };
+        let below = self.0.iter().filter(|(path, _)| path.starts_with(prefix.as_bytes()));
+        let below = below.map(|(path, node)| format!("{path:?} {node:?} {:?}\n", self.1.get(path)));
+        Some(below.collect::<String>().into())
     }
 
     fn name(&self, path: &str, _: &Node) -> Result<Result<String, String>, SourceError> {
-        Ok(Ok(format!("blob of {path}")))
+        Ok(Ok(self.blob(path)))
     }
+}
+
+/// The whole walk, from nothing.
+fn walk(tree: &Made, paths: &[String], limits: Limits) -> Result<(BTreeMap<Text, File>, Vec<Problem>), SourceError> {
+    super::walk(tree, paths, limits, Prior::default()).map(|walked| (walked.files, walked.problems))
 }
 
 fn small() -> Limits {
@@ -126,7 +148,7 @@ fn a_link_is_read_as_the_file_it_leads_to() {
     let (files, problems) = walk(&tree, &[String::new()], Limits::default()).unwrap();
     for path in ["prod/web.yaml", "data.yaml", "..data.yaml"] {
         assert_eq!(files[path].content, Content::Read(b"web".as_slice().into()), "{path}");
-        assert_eq!(files[path].blob, "blob of base/web.yaml");
+        assert_eq!(files[path].blob, "blob of base/web.yaml: web");
     }
     // A link to a folder declares nothing by itself.
     let problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
@@ -236,7 +258,7 @@ proptest! {
         let paths = paths::normalize(&paths).unwrap();
         let (files, _) = walk(&tree, &paths, Limits::default()).unwrap();
         // Only what is inside was read.
-        prop_assert!(files.values().all(|file| file.blob == "blob of a/a/a.yaml"));
+        prop_assert!(files.values().all(|file| file.blob.starts_with("blob of a/a/a.yaml: ")));
     }
 }
 
@@ -267,4 +289,82 @@ fn what_a_document_refers_to_is_read_whole_and_stays_inside_the_tree() {
         .collect();
     let wanted = [Code::LinkLeavesTree, Code::FileTooLarge, Code::PathMissing];
     assert_eq!(codes, wanted.map(|code| (Severity::Error, code)));
+}
+
+/// What somebody who read a snapshot knows of it.
+fn known(files: &BTreeMap<Text, File>) -> crate::revision::Known {
+    let documents = files.iter().filter(|(path, file)| file.content != Content::NotRead && paths::is_document(path));
+    std::sync::Arc::new(documents.map(|(path, file)| (path.clone(), file.blob.clone())).collect())
+}
+
+#[test]
+fn a_folder_that_is_as_it_was_is_not_looked_into() {
+    let tree =
+        Made::default().file("a/one.yaml", "1").file("a/two.yaml", "2").file("b/three.yaml", "3").file("b/x.txt", "4");
+    let first = super::walk(&tree, &[String::new()], Limits::default(), Prior::default()).unwrap();
+    assert_eq!(tree.2.replace(0), 3);
+    let known = known(&first.files);
+    let prior = Prior { last: Some(&first.last), wanted: Wanted::Unless(&known) };
+    let same = super::walk(&tree, &[String::new()], Limits::default(), prior).unwrap();
+    assert_eq!(tree.2.get(), 0);
+    let contents: Vec<_> = same.files.values().map(|file| file.content.clone()).collect();
+    assert_eq!(contents, [Content::Known, Content::Known, Content::Known, Content::NotRead]);
+    let changed = tree.file("b/three.yaml", "5");
+    let next = super::walk(&changed, &[String::new()], Limits::default(), prior).unwrap();
+    assert_eq!(changed.2.get(), 1);
+    assert_eq!(next.files["b/three.yaml"].content, Content::Read(b"5".as_slice().into()));
+    assert!(
+        next.files.get_key_value("a/one.yaml").unwrap().0.is_same(first.files.get_key_value("a/one.yaml").unwrap().0)
+    );
+}
+
+proptest! {
+    #[test]
+    fn a_walk_after_many_changes_finds_what_a_walk_from_nothing_finds(
+        changes in prop::collection::vec(
+            (prop::sample::select(vec![
+                "a.yaml", "a/b.yaml", "a/c/d.yaml", "a/c/e.txt", ".windlassignore", "a/.windlassignore", "b/link.yaml",
+                "b/.hidden/f.yaml", "b/g.json", "b-/h.yaml",
+            ]), prop_oneof![
+                Just(None),
+                "[a-c]\\.yaml|c/|!d\\.yaml|\\*\\*/e\\.txt|[0-9]{1,2}|\\.\\./a/b\\.yaml".prop_map(Some),
+            ]), 1..12),
+        whole: bool,
+    ) {
+        let paths = if whole { vec![String::new()] } else { vec!["a".to_owned(), "b/g.json".to_owned()] };
+        let mut tree = Made::default();
+        let mut before: Option<(Last, crate::revision::Known)> = None;
+        for (path, text) in changes {
+            tree = match text {
+                None => {
+                    tree.0.remove(path.as_bytes());
+                    tree.1.remove(path.as_bytes());
+                    tree
+                }
+                Some(text) if path.contains("link") => tree.link(path, &text),
+                Some(text) => tree.file(path, &text),
+            };
+            let fresh = super::walk(&tree, &paths, Limits::default(), Prior::default()).unwrap();
+            let mut found = match &before {
+                None => super::walk(&tree, &paths, Limits::default(), Prior::default()).unwrap(),
+                Some((last, known)) => {
+                    let prior = Prior { last: Some(last), wanted: Wanted::Unless(known) };
+                    super::walk(&tree, &paths, Limits::default(), prior).unwrap()
+                }
+            };
+            prop_assert_eq!(&found.problems, &fresh.problems);
+            for (path, file) in &mut found.files {
+                let wanted = fresh.files.get(path);
+                if file.content == Content::Known {
+                    let blob = before.as_ref().and_then(|(_, known)| known.get(path));
+                    prop_assert_eq!(blob, Some(&file.blob));
+                    file.content = wanted.unwrap().content.clone();
+                }
+                prop_assert_eq!(Some(&*file), wanted);
+            }
+            prop_assert_eq!(found.files.len(), fresh.files.len());
+            let known = known(&found.files);
+            before = Some((found.last, known));
+        }
+    }
 }
