@@ -22,19 +22,22 @@ pub enum Standing {
 /// How one sync stands.
 #[must_use]
 pub fn standing(sync: &SyncView) -> Standing {
-    if find(&sync.conditions, STALLED).is_some_and(|c| c.status == "True" && c.reason == reasons::SUSPENDED) {
+    let stalled = find(&sync.conditions, STALLED).filter(|stalled| stalled.status == "True");
+    if stalled.is_some_and(|stalled| stalled.reason == reasons::SUSPENDED) {
         return Standing::Suspended;
     }
     match find(&sync.conditions, READY) {
         Some(ready) if ready.status == "True" => Standing::Live,
-        Some(ready) if is_moving(&ready.reason) => Standing::Moving,
+        Some(ready) if is_moving(&ready.reason) && stalled.is_none() => Standing::Moving,
         Some(_) => Standing::NeedsYou,
         None => Standing::Moving,
     }
 }
 
 fn is_moving(reason: &str) -> bool {
-    [reasons::PROGRESSING, reasons::OUTSIDE_WINDOW, reasons::DEPENDENCY_NOT_READY].contains(&reason)
+    let moving =
+        [reasons::PROGRESSING, reasons::OUTSIDE_WINDOW, reasons::DEPENDENCY_NOT_READY, reasons::HELD_BY_OTHER_AGENT];
+    moving.contains(&reason)
 }
 
 /// The verdict on all syncs, as in `One sync needs you. Four are live.`
@@ -155,5 +158,14 @@ mod tests {
     fn a_sync_says_its_revision_and_why() {
         assert_eq!(sentence(&live()), "Live at 3f2a1bc: all 3 steps are ready.");
         assert_eq!(sentence(&SyncView::default()), "Moving: the first pass has not ended yet.");
+    }
+
+    #[test]
+    fn waiting_for_others_needs_nobody_unless_it_can_never_end() {
+        for reason in [reasons::DEPENDENCY_NOT_READY, reasons::HELD_BY_OTHER_AGENT] {
+            assert_eq!(standing(&sync(("False", reason), None)), Standing::Moving, "{reason}");
+        }
+        let circle = sync(("False", reasons::DEPENDENCY_NOT_READY), Some(reasons::DEPENDENCY_NOT_READY));
+        assert_eq!(standing(&circle), Standing::NeedsYou);
     }
 }

@@ -334,7 +334,7 @@ fn a_repository_that_moved_is_refused_until_the_inventory_is_recorded_for_its_ne
     assert!(bench.has(&["a", "b"]));
 
     let listed = bench.windlass.run(&["inventory", "platform"]);
-    assert_eq!((listed.code, listed.stdout.lines().count()), (0, 2), "{listed:?}");
+    assert!(listed.code == 0 && listed.stdout.contains("\n2 entries; "), "{listed:?}");
     let unasked = bench.windlass.run(&["inventory", "platform", "--repair"]);
     assert_eq!(unasked.code, 2, "{unasked:?}");
     assert!(unasked.stderr.contains("Give --yes"), "{}", unasked.stderr);

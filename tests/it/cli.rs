@@ -97,7 +97,7 @@ fn status_suspend_resume_and_inventory_work_on_what_an_agent_left() {
 
     let owned = windlass.run(&["inventory", &name, "--state", &state]);
     assert_eq!(owned.code, 0, "{owned:?}");
-    assert_eq!(owned.stdout.lines().count(), 4, "{}", owned.stdout);
+    assert!(owned.stdout.contains("\n4 entries; "), "{}", owned.stdout);
 
     let suspended = windlass.run(&["suspend", &name, "--state", &state]);
     assert_eq!(suspended.code, 0, "{suspended:?}");

@@ -42,7 +42,7 @@ fn the_agent_applies_keeps_prunes_and_follows_the_gitsyncs_of_a_cluster() {
     // No GitSync stands in the cluster: the state folder knows what the sync is.
     let name = repository.path().file_name().unwrap().to_str().unwrap().to_lowercase();
     let owned = windlass.run(&["inventory", &name]);
-    assert_eq!((owned.code, owned.stdout.lines().count()), (0, 2), "{owned:?}");
+    assert!(owned.code == 0 && owned.stdout.contains("\n2 entries; "), "{owned:?}");
     let moved = windlass.home().join(&name);
     repository.git(&["clone", "--quiet", ".", moved.to_str().unwrap()]);
     let other_place = || windlass.run(&["agent", "--once", "--source", moved.to_str().unwrap()]);

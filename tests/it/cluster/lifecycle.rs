@@ -57,7 +57,7 @@ fn a_request_is_answered_and_an_annotation_releases_a_refused_deletion() {
         cluster.plane.kubeconfig().to_str().unwrap(),
     ]);
     assert_eq!(owned.code, 0, "{owned:?}");
-    assert!(owned.stdout.starts_with("object/core/ConfigMap/requests/three"), "{}", owned.stdout);
+    assert!(owned.stdout.starts_with("ConfigMap requests/three"), "{}", owned.stdout);
 }
 
 #[test]
