@@ -10,6 +10,7 @@ use serde_json::Value;
 use super::fields;
 use super::{Comparison, Entry, What};
 use crate::canonical;
+use crate::diff::hold::{held, held_at};
 use crate::diff::{Change, Diff, Live, Observed, Op, Reason, Rules, Seen, Which, diff};
 use crate::inventory::Inventory;
 use crate::plan::{Origin, Plan, Step, StepId, Want, secret, stamp};
@@ -111,7 +112,15 @@ pub fn between(base: &Plan, head: &Plan, rules: &Rules, problems: &[Problem], fr
         }
     }
     for step in head.steps.iter().filter(|step| differs(step)) {
-        pairs.entry(step.id.clone()).or_default().after = Some(value(&step.want));
+        let before = pairs.get(&step.id).and_then(|pair| pair.before.as_ref());
+        // Fewer replicas than there were are held where the family says so.
+        let replicas = before.and_then(|before| before.pointer("/spec/replicas")).and_then(Value::as_i64);
+        let hold = replicas.and_then(|there| held_at(step, there));
+        if let (Some(Seen::Present(live)), true) = (observed.get_mut(&step.id), hold.is_some()) {
+            live.replicas = replicas;
+        }
+        let want = hold.as_ref().map_or(&step.want, |hold| &hold.step.want);
+        pairs.entry(step.id.clone()).or_default().after = Some(value(want));
     }
     let diff = diff(head, &observed, &inventory, rules, Which::All);
     let mut comparison =
@@ -162,6 +171,13 @@ fn wanted(step: &Step, change: &Change, pair: Option<&Pair>) -> Option<Entry> {
         Op::Update(reason) => (What::Update, word(*reason), None),
         Op::Refuse(refusal) => (What::Refuse, refusal.reason, Some(about_it(&step.id, &refusal.message))),
     };
+    let hold = match &change.seen {
+        Seen::Present(live) => held(step, live),
+        _ => None,
+    };
+    if let Some(hold) = &hold {
+        note = note.or_else(|| Some(about_it(&step.id, &hold.message)));
+    }
     match pair.map(|pair| &pair.outlook) {
         None | Some(Outlook::Plain) => {}
         Some(Outlook::Recreate) => what = What::Recreate,
@@ -187,7 +203,7 @@ fn wanted(step: &Step, change: &Change, pair: Option<&Pair>) -> Option<Entry> {
         reason,
         note,
         before: hash_of(&change.seen),
-        after: Some(step.hash.clone()),
+        after: Some(hold.map_or_else(|| step.hash.clone(), |hold| hold.step.hash)),
     })
 }
 

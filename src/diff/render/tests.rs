@@ -159,6 +159,24 @@ fn the_digest_names_what_is_written_and_nothing_else() {
     assert_eq!(gone.digest, canonical::hash_bytes(line.as_bytes()));
 }
 
+#[test]
+fn fewer_replicas_that_are_held_are_shown_as_held() {
+    let stateful = |replicas: u32, image: &str| {
+        let id = StepId::object("apps", "StatefulSet", Some("web"), "kernel");
+        let manifest = json!({"kind": "StatefulSet", "spec": {"replicas": replicas, "image": image}});
+        let mut step = step_of(id, manifest);
+        step.policy.hold_scale_down = true;
+        step
+    };
+    let held = between(vec![stateful(3, "a:1")], vec![stateful(1, "a:1")]);
+    assert_eq!((held.entries[0].what, held.entries[0].reason), (What::Refuse, "ScaleDownHeld"));
+    let changed = between(vec![stateful(3, "a:1")], vec![stateful(1, "a:2")]);
+    let entry = &changed.entries[0];
+    assert_eq!(entry.what, What::Update);
+    assert_eq!(entry.fields.iter().map(|field| field.path.as_str()).collect::<Vec<_>>(), ["spec.image"]);
+    assert!(entry.note.as_deref().unwrap().starts_with("it keeps its 3 replicas"), "{entry:?}");
+}
+
 /// One wanted step `a` against what is live.
 fn against(live: Option<Live>, pair: Pair) -> Comparison {
     let plan = plan(vec![step("a", json!({"k": "v"}))]);

@@ -19,8 +19,9 @@ use super::wire::{METADATA, Refused, Wire};
 use super::{Kube, Options, adopt};
 use crate::canonical::HashKey;
 use crate::diff::guard::reasons::DRIFTED;
+use crate::diff::hold::held;
 use crate::diff::render::compare::{Outlook, Pair};
-use crate::diff::{Diff, Observed, Op, Reason, Which};
+use crate::diff::{Diff, Observed, Op, Reason, Seen, Which};
 use crate::inventory::Inventory;
 use crate::plan::{Manifest, Plan, Step, StepId};
 use crate::sync::{CONTENT_HASH, ORIGIN, PART_OF};
@@ -114,11 +115,18 @@ impl Reader {
     /// The objects behind the changes of a diff: as they are, and as the server says that they would be.
     pub async fn pairs(&self, plan: &Plan, diff: &Diff) -> BTreeMap<StepId, Pair> {
         let concerned = plan.steps.iter().filter_map(|step| {
-            let op = &diff.changes().get(&step.id)?.op;
-            let drifted = matches!(op, Op::Refuse(refusal) if refusal.reason == DRIFTED);
-            (matches!(op, Op::Create | Op::Update(_)) || drifted).then_some((step, op))
+            let change = diff.changes().get(&step.id)?;
+            let drifted = matches!(&change.op, Op::Refuse(refusal) if refusal.reason == DRIFTED);
+            (matches!(change.op, Op::Create | Op::Update(_)) || drifted).then_some((step, change))
         });
-        let asked = concerned.map(|(step, op)| async move { (step.id.clone(), self.pair(plan, step, op).await) });
+        let asked = concerned.map(|(step, change)| async move {
+            let hold = match &change.seen {
+                Seen::Present(live) => held(step, live),
+                _ => None,
+            };
+            let step = hold.as_ref().map_or(step.as_ref(), |hold| &hold.step);
+            (step.id.clone(), self.pair(plan, step, &change.op).await)
+        });
         stream::iter(asked.collect::<Vec<_>>()).buffer_unordered(AT_ONCE).collect().await
     }
 
