@@ -282,6 +282,34 @@ fn more_replicas_are_one_patch_and_fewer_wait_for_leave() {
     follower.quiet();
 }
 
+#[test]
+fn claims_that_may_go_with_their_component_go_only_once_that_was_acknowledged() {
+    let plane = control_plane();
+    let namespace = "engula-claims";
+    let whole = cluster(namespace, |it| {
+        it["spec"]["journal"]["volume"]["retention"] = json!({"whenDeleted": "Delete"});
+        it["spec"].as_object_mut().unwrap().remove("engine");
+        it["spec"].as_object_mut().unwrap().remove("kernel");
+    });
+    let repo = GitRepo::with(&[("namespace.yaml", &self::namespace(namespace)), ("cluster.yaml", &whole)]);
+    let follower = Follower::of(plane, repo);
+    follower.good();
+    let claim = |part: &str| format!("persistentvolumeclaim/data-shop-{part}-0");
+    assert!(exists(plane, namespace, &claim("journal")) && exists(plane, namespace, &claim("storage")));
+
+    follower.repo.remove("cluster.yaml").commit("closed");
+    let refused = follower.once();
+    assert_eq!(refused.code, 1, "{refused:#?}");
+    assert!(exists(plane, namespace, &set("journal")) && !exists(plane, namespace, &set("storage")), "{refused:#?}");
+    let (_, rest) = refused.stdout.split_once("Windlass-Acknowledge: ").unwrap_or_else(|| panic!("{refused:#?}"));
+    let token: String = rest.chars().take_while(char::is_ascii_alphanumeric).collect();
+    follower.repo.write("empty.txt", "").commit(&format!("closed for good\n\nWindlass-Acknowledge: {token}"));
+    let gone = follower.good();
+    assert!(!exists(plane, namespace, &set("journal")), "{gone:#?}");
+    until_blocking("the claim is gone", || (!exists(plane, namespace, &claim("journal"))).then_some(()));
+    assert!(exists(plane, namespace, &claim("storage")), "by default claims stay");
+}
+
 /// The steps of an older version, as `render -o json` printed them then (with the owner of each), in this test's namespace.
 fn older(namespace: &str) -> Plan {
     let text = include_str!("engula_older.json").replace("NAMESPACE", namespace);
