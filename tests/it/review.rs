@@ -54,7 +54,7 @@ fn two_revisions_of_the_example_in_all_three_forms() {
     let back = run(&windlass, &repo, &["--base", "main", "--head", "main"]);
     assert_eq!(
         (back.code, back.stdout.as_str()),
-        (0, "main (HEAD) → main (HEAD)\nnothing differs: 23 steps as wanted\n")
+        (0, "main (HEAD) → main (HEAD)\nnothing differs: 44 steps as wanted\n")
     );
 }
 
