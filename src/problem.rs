@@ -96,6 +96,8 @@ codes! {
     ScopeAssumed,
     /// Two documents expand to the same object.
     NameConflict,
+    /// Two documents claim the same port of every node.
+    PortTaken,
     /// Steps wait for one another in a circle.
     DependencyCycle,
     /// An annotation `depends-on` names a step that is not in the plan.

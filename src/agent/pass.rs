@@ -35,6 +35,8 @@ use crate::telemetry::Stage;
 
 /// While steps are under way the view is renewed this often.
 const LIVE: Duration = Duration::from_millis(200);
+/// And statuses are written at most this often.
+const LIVE_WRITE: Duration = Duration::from_secs(3);
 /// Writes in flight at once, at most.
 const CONCURRENCY: usize = 32;
 
@@ -371,8 +373,9 @@ async fn run<W: World>(
     tokio::pin!(work);
     let mut renew = tokio::time::interval_at(tokio::time::Instant::now() + LIVE, LIVE);
     renew.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let mut written = false;
-    // What takes long is told to the cluster once, beside the work.
+    // What takes long is told to the cluster beside the work: a pass may wait long for one step, and how far the others
+    // are is seen meanwhile.
+    let (mut written, mut unwritten) = (None::<Instant>, false);
     let mut telling: Option<BoxFuture<'_, ()>> = None;
     let applied = loop {
         tokio::select! {
@@ -388,14 +391,15 @@ async fn run<W: World>(
                     let facts = facts(bench, memory, course, End::Running);
                     let live = summarize(&memory.summary, &facts);
                     bench.board.publish(&live.view);
-                    if !written {
-                        written = true;
-                        let (live, statuses) = (live.clone(), course.live.clone());
-                        telling = Some(
-                            async move { bench.writer.write(&bench.who, &live, plan, &statuses).await }.boxed(),
-                        );
-                    }
                     memory.live = Some(live);
+                    unwritten = true;
+                }
+                let due = telling.is_none() && written.is_none_or(|at| at.elapsed() >= LIVE_WRITE);
+                if unwritten && due && let Some(live) = memory.live.clone() {
+                    (written, unwritten) = (Some(Instant::now()), false);
+                    let statuses = course.live.clone();
+                    telling =
+                        Some(async move { bench.writer.write(&bench.who, &live, plan, &statuses).await }.boxed());
                 }
             }
         }

@@ -98,6 +98,7 @@ pub(super) fn document(place: &Place<'_>, value: Value, outcome: &mut Outcome) {
     let on_sync = group == sync::GROUP && kind == "GitSync";
     let named = metadata::check(place, group, &kind, on_sync, &mut object, &mut outcome.problems);
     data_is_text(place, group, &kind, &object, &mut outcome.problems);
+    only_secrets_are_generated(place, group, &kind, &object, &mut outcome.problems);
     let manifest = Value::Object(object);
     if let Some(known) = kinds::find(group, &kind).filter(|known| known.version == version) {
         for found in (known.check)(&manifest) {
@@ -232,6 +233,22 @@ fn data_is_text(place: &Place<'_>, group: &str, kind: &str, object: &Map<String,
                 problems.push(place.error(Code::WrongType, &format!("/{field}"), message));
             }
         }
+    }
+}
+
+/// Nothing but a Secret has values that Windlass makes.
+fn only_secrets_are_generated(
+    place: &Place<'_>,
+    group: &str,
+    kind: &str,
+    object: &Map<String, Value>,
+    problems: &mut Vec<Problem>,
+) {
+    let annotations = object.get("metadata").and_then(|metadata| metadata.get("annotations"));
+    if annotations.is_some_and(|all| all.get(sync::GENERATE).is_some()) && (group, kind) != ("", "Secret") {
+        let message = format!("`{}` says how to fill a Secret, and this is a {kind}; take it away", sync::GENERATE);
+        let pointer = join("/metadata/annotations", sync::GENERATE);
+        problems.push(place.error(Code::InvalidValue, &pointer, message));
     }
 }
 

@@ -8,7 +8,7 @@ use super::guard::{self, reasons};
 use super::hold::held;
 use super::{Change, Diff, Live, Observed, Op, Reason, Refusal, Seen, Which};
 use crate::inventory::{Entry, Inventory};
-use crate::plan::{Plan, Step, StepId};
+use crate::plan::{Plan, Step, StepId, Want};
 use crate::sync::spec::Budget;
 
 /// What the user allows beyond the default, handed in as values.
@@ -86,6 +86,8 @@ fn wanted(step: &Step, seen: &Seen, entry: Option<&Entry>, rules: &Rules) -> Op 
         ),
         // There is nothing to write to; the state follows from what was seen.
         Seen::Pending(_) => Op::Keep,
+        // A probe is a question: there is nothing to write.
+        Seen::Present(_) if matches!(step.want, Want::Probe { .. }) => Op::Keep,
         Seen::Absent => absent(step, entry, rules),
         Seen::Present(live) => present(step, live, entry, rules),
     }

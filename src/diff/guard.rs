@@ -176,6 +176,9 @@ fn present(id: &StepId, entry: &Entry, live: &Live) -> Op {
         );
         return refuse(reasons::NOT_OURS, text);
     }
+    if live.needed_by.is_some() {
+        return Op::Keep;
+    }
     Op::Delete
 }
 

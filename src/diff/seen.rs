@@ -67,6 +67,9 @@ pub struct Live {
     pub takes_data: bool,
     /// `spec.replicas`, where it was read.
     pub replicas: Option<i64>,
+    /// A volume claim whose data is of no use without it: it is not deleted before the claim. Looked for only where the
+    /// thing left the repository.
+    pub needed_by: Option<Box<str>>,
     /// Whether it is ready, as far as this read can tell.
     pub readiness: Readiness,
     /// Name of the field manager that wrote it last, if that was not us: who moved it, where something moved.

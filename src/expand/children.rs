@@ -78,6 +78,9 @@ impl Expander<'_> {
             let found = (kind.check)(&value);
             self.told.extend(found.into_iter().map(|problem| below(&id, problem)));
         }
+        if let Some(stripped) = kind.and_then(|kind| without_secrets(&value, kind.secrets)) {
+            manifest = stripped.into();
+        }
         let mut links = links::of(&id, &value, self.ids);
         links.come_after(after, self.ids);
         self.push(id.clone(), owner, Want::Object(manifest), own, needs, links);
@@ -152,4 +155,20 @@ fn below(id: &StepId, problem: FieldProblem) -> FieldProblem {
         message: format!("In {id}, which it expands to: {}", problem.message),
         ..problem
     }
+}
+
+/// The CR without its secret values; none if it holds none.
+fn without_secrets(value: &Value, pointers: &[&str]) -> Option<Value> {
+    if !pointers.iter().any(|pointer| value.pointer(pointer).is_some()) {
+        return None;
+    }
+    let mut value = value.clone();
+    for pointer in pointers {
+        if let Some((parent, field)) = pointer.rsplit_once('/')
+            && let Some(fields) = value.pointer_mut(parent).and_then(Value::as_object_mut)
+        {
+            fields.remove(field);
+        }
+    }
+    Some(value)
 }

@@ -55,7 +55,7 @@ impl<'a> Index<'a> {
         let mut calls = false;
         for cell in shape.live(units) {
             let Some(more) = cell.links.more.as_deref() else { continue };
-            let More { defines, binds, limits, workload: _, selects: _, calls: called, after: _ } = more;
+            let More { defines, binds, limits, workload: _, selects: _, calls: called, after: _, node_ports: _ } = more;
             calls |= !called.is_empty();
             if let Some(kind) = defines {
                 // Of two that define one kind the last in the order of ids is meant, whatever the order of files.

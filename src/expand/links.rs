@@ -42,6 +42,8 @@ pub(super) struct More {
     pub(super) calls: Vec<Number>,
     /// What its family asks for where the plan holds it: the step, and the CR that expands to it.
     pub(super) after: Vec<(Number, Option<Number>)>,
+    /// What a Service asks of every node: port and protocol.
+    pub(super) node_ports: Vec<(i64, String)>,
 }
 
 /// A workload.
@@ -94,7 +96,10 @@ pub(super) fn of(id: &StepId, manifest: &Value, ids: &mut Ids) -> Links {
         ("networking.k8s.io", "NetworkPolicy") | ("", "ResourceQuota" | "LimitRange") => {
             more.limits = Some(ids.number(of_namespace(namespace)));
         }
-        ("", "Service") => more.selects = labels(manifest.pointer("/spec/selector")),
+        ("", "Service") => {
+            more.selects = labels(manifest.pointer("/spec/selector"));
+            more.node_ports = node_ports(manifest);
+        }
         ("", "PersistentVolumeClaim" | "PersistentVolume") => {
             let class = text(manifest, "/spec/storageClassName");
             names.extend(class.map(|name| StepId::object(STORAGE, "StorageClass", None, name)));
@@ -155,4 +160,13 @@ fn labels(of: Option<&Value>) -> Vec<u64> {
 
 fn text<'a>(manifest: &'a Value, pointer: &str) -> Option<&'a str> {
     manifest.pointer(pointer)?.as_str().filter(|text| !text.is_empty())
+}
+
+fn node_ports(service: &Value) -> Vec<(i64, String)> {
+    let ports = service.pointer("/spec/ports").and_then(Value::as_array);
+    let claim = |port: &Value| {
+        let number = port.get("nodePort")?.as_i64().filter(|number| *number != 0)?;
+        Some((number, text(port, "/protocol").unwrap_or("TCP").to_owned()))
+    };
+    ports.into_iter().flatten().filter_map(claim).collect()
 }

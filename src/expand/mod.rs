@@ -51,6 +51,7 @@ pub fn update(declared: &Declared, memo: &mut Memo) -> (Plan, Problems) {
     if shape.is_contested() {
         conflicts::find(units, ids, &mut shape, &mut problems);
     }
+    conflicts::find_ports(units, ids, &mut shape, &mut problems);
     // Whatever is left out may be what another document waits for by name, so this goes round until nothing changes.
     loop {
         shape.look(units);

@@ -52,6 +52,9 @@ pub struct Entry {
     /// `windlass.dev/prune: disabled` stood on it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub keep: bool,
+    /// PersistentVolumeClaims of its namespace whose data is of no use without it: it goes after the last of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub claims: Vec<String>,
     /// Intent to delete, stored before the delete.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub deleting: bool,
@@ -115,6 +118,7 @@ impl Inventory {
             entry.owner.clone_from(&step.owner);
             entry.needs.clone_from(&step.needs);
             entry.keep = step.policy.keep;
+            entry.claims.clone_from(&step.policy.claims);
             entry.deleting = false;
         }
         taken.changed |= taken.added;

@@ -28,6 +28,7 @@ macro_rules! families {
 
 // One folder and one line a family.
 families! {
+    dataservice,
     engula,
     goop,
     memcached,
@@ -63,6 +64,9 @@ pub struct Kind {
     pub check: fn(&Value) -> Vec<FieldProblem>,
     /// The files and folders of the repository that a manifest refers to; [`no_files`] for kinds without such a field.
     pub refers: fn(&Value) -> Vec<Reference>,
+    /// JSON pointers of fields that may hold a secret value in clear text. Its CR is applied, shown and hashed without
+    /// them; only [`Self::expand`] sees them.
+    pub secrets: &'static [&'static str],
     /// Expands a manifest that `check` passed without an error.
     pub expand: fn(&Cr<'_>) -> Expansion,
     /// The CR's status, from the state of what it expanded to; none if nothing is known yet.

@@ -8,6 +8,7 @@ pub mod id;
 mod manifest;
 mod needs;
 pub mod order;
+pub mod probe;
 pub mod render;
 pub mod secret;
 pub mod stamp;

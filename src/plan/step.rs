@@ -138,6 +138,9 @@ pub struct Policy {
     /// step's hash in the inventory entry's `done`; while `done` equals the hash, an absent object is done, not
     /// missing, and is not made again. A changed hash runs it again.
     pub once_done: bool,
+    /// Names of PersistentVolumeClaims in the step's namespace whose data is of no use without it (a generated password).
+    /// While one exists, the step is neither pruned nor made with other values.
+    pub claims: Vec<String>,
 }
 
 impl Policy {

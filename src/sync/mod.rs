@@ -29,6 +29,8 @@ pub const PART_OF: &str = "applyset.kubernetes.io/part-of";
 pub const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
 /// Annotation with the content hash of what was applied.
 pub const CONTENT_HASH: &str = "windlass.dev/content-hash";
+/// Annotation of a Secret whose empty values are made by Windlass.
+pub const GENERATE: &str = "windlass.dev/generate";
 /// Annotation with the declared document an object comes from: `<Kind>.<group>/<ns>/<name>`.
 pub const ORIGIN: &str = "windlass.dev/origin";
 /// Annotation on a document: fewer replicas are wanted in earnest.

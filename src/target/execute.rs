@@ -132,6 +132,8 @@ pub mod reasons {
     pub const DELETING: &str = "Deleting";
     /// Left the repository and is kept, as `spec.prune` or `windlass.dev/prune` says.
     pub const PRUNE_DISABLED: &str = "PruneDisabled";
+    /// Volume claims are there whose data is of no use without the thing: it is kept, and not made with other values.
+    pub const CLAIMS_REMAIN: &str = "ClaimsRemain";
     /// What may replace a removed thing could not be applied, so that the removed one stays.
     pub const REPLACEMENT_MISSING: &str = "ReplacementNotApplied";
     /// The pass was stopped first.

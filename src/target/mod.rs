@@ -7,8 +7,10 @@ pub mod any;
 pub mod claims;
 pub mod dir;
 pub mod execute;
+mod generate;
 mod hash_key;
 pub mod kube;
+mod probe;
 pub mod read;
 
 use std::collections::{BTreeMap, BTreeSet};

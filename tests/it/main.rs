@@ -15,6 +15,7 @@ mod agent;
 mod bad_input;
 mod cli;
 mod cli_texts;
+mod dataservice;
 mod demo;
 mod dir_target;
 mod docs;

@@ -26,6 +26,7 @@ pub static FAMILY: Family = Family {
             crd: types::cluster_crd,
             check: check::cluster,
             refers: no_files,
+            secrets: &[],
             expand: expand::cluster,
             status: status::cluster,
             writes: &[
@@ -88,6 +89,7 @@ const fn kind_of(
         crd,
         check,
         refers: no_files,
+        secrets: &[],
         expand,
         status: status::part,
         writes: &[("", "services"), ("apps", "statefulsets")],

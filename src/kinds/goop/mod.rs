@@ -28,6 +28,7 @@ pub static FAMILY: Family = Family {
         crd,
         check: check::check,
         refers: no_files,
+        secrets: &[],
         expand: expand::expand,
         status: status::status,
         writes: &[("apps", "daemonsets"), ("batch", "cronjobs"), ("batch", "jobs")],

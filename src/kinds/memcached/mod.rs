@@ -30,6 +30,7 @@ pub static FAMILY: Family = Family {
         crd,
         check,
         refers: no_files,
+        secrets: &[],
         expand: expand::expand,
         status: status::status,
         writes: &[("apps", "deployments")],

@@ -18,7 +18,7 @@ use std::sync::Mutex;
 pub use reader::Reader;
 pub use watch::{Watch, watch};
 
-use super::{Class, Done, Failure, World, hash_key};
+use super::{Class, Done, Failure, World, generate, hash_key};
 use crate::canonical::HashKey;
 use crate::diff::seen::Readiness;
 use crate::diff::{Change, Live, Observed, Op, Reason, Seen, Which};
@@ -56,6 +56,8 @@ struct Look {
     secret: bool,
     /// What the plan wants in it, and its content hash; none for what left the repository.
     wanted: Option<(String, String)>,
+    /// The manifest, if values are generated: the file tells which.
+    generated: Option<serde_json::Value>,
 }
 
 impl Dir {
@@ -151,7 +153,8 @@ impl Dir {
             match (path::relative(&step.id), self.text(step)) {
                 (Some(relative), Some(text)) => {
                     let (id, secret) = (step.id.clone(), step.want.holds_secret());
-                    looks.push(Look { id, relative, secret, wanted: Some((text, step.hash.clone())) });
+                    let generated = generate::stamped(step, &self.part_of);
+                    looks.push(Look { id, relative, secret, wanted: Some((text, step.hash.clone())), generated });
                 }
                 _ => {
                     observed.insert(step.id.clone(), Seen::Pending(no_server(&step.want)));
@@ -160,7 +163,10 @@ impl Dir {
         }
         for (id, _) in inventory.unwanted(plan).filter(|(id, _)| which.has(id)) {
             match path::relative(id) {
-                Some(relative) => looks.push(Look { id: id.clone(), relative, secret: false, wanted: None }),
+                Some(relative) => {
+                    let id = id.clone();
+                    looks.push(Look { id, relative, secret: false, wanted: None, generated: None });
+                }
                 None => {
                     let why = "no server is configured for it, so it cannot be removed there".to_owned();
                     observed.insert(id.clone(), Seen::Pending(why));
@@ -236,6 +242,7 @@ impl World for Dir {
         // Unrecorded after a crash, or only verified: the file may be as wanted already.
         let maybe_same = matches!(change.op, Op::Update(Reason::Unrecorded | Reason::Verify));
         let (root, part_of, mode) = (self.root.clone(), self.part_of.clone(), mode(step));
+        let generated = generate::stamped(step, &self.part_of);
         blocking(move || {
             let found =
                 file::read(&root, &relative).map_err(|message| Failure::new(Class::Stalled, "Obstructed", message))?;
@@ -248,6 +255,13 @@ impl World for Dir {
                 );
                 return Err(Failure::new(Class::Stalled, "FileExists", message));
             }
+            let text = match generated {
+                Some(mut manifest) => {
+                    generate::fill(&mut manifest, found.as_ref().and_then(|found| parse(&found.bytes)).as_ref())?;
+                    yaml::text(&manifest)
+                }
+                None => text,
+            };
             if maybe_same && found.is_some_and(|found| found.bytes == text.as_bytes() && found.mode == mode) {
                 return Ok(Done { wrote: false, ..done });
             }
@@ -333,10 +347,18 @@ fn look_at(root: &Path, part_of: &str, look: Look) -> (StepId, Seen) {
     let mut live = Live { uid: look.relative, ..Live::default() };
     // A Secret that others may read is drift; how open other files are is the folder's owner's business.
     let closed_enough = !look.secret || found.mode == CLOSED;
-    match look.wanted {
+    // Values that are there are as good as any; one that is missing makes the file differ.
+    let wanted = look.wanted.as_ref().and_then(|(text, hash)| match look.generated {
+        Some(mut manifest) => {
+            let filled = generate::fill(&mut manifest, parse(&found.bytes).as_ref());
+            matches!(filled, Ok(false)).then(|| (yaml::text(&manifest), hash))
+        }
+        None => Some((text.clone(), hash)),
+    });
+    match wanted {
         Some((text, hash)) if found.bytes == text.as_bytes() && closed_enough => {
             live.ours = true;
-            live.content_hash = Some(hash);
+            live.content_hash = Some(hash.clone());
         }
         _ => {
             let Some(manifest) = parse(&found.bytes) else {

@@ -11,7 +11,7 @@ use crate::diff::render::compare::{Outlook, Pair};
 use crate::diff::{Diff, Observed, Op, Seen};
 use crate::inventory::Inventory;
 use crate::plan::{Plan, StepId};
-use crate::target::Failure;
+use crate::target::{Failure, generate};
 
 /// A folder that is only looked at, for one sync.
 #[derive(Debug)]
@@ -65,10 +65,14 @@ impl Reader {
         let concerned: Vec<_> = concerned.collect();
         let (root, part_of) = (self.0.root.clone(), self.0.part_of.clone());
         let read = blocking(move || {
-            let one = |(id, relative, wanted): (StepId, String, serde_json::Value)| {
+            let one = |(id, relative, mut wanted): (StepId, String, serde_json::Value)| {
                 let found = file::read(&root, &relative);
                 let text = found.ok().flatten().map(|found| found.bytes);
                 let before = text.as_deref().and_then(parse);
+                if generate::asked(&wanted) {
+                    // What is there stays; what is missing is new, and masked like everything in a Secret.
+                    _ = generate::fill(&mut wanted, before.as_ref());
+                }
                 // Whatever is there, somebody put it there.
                 let outlook = match (&text, &before) {
                     (Some(_), None) => {

@@ -71,6 +71,12 @@ impl<W: World, P: Fn(&StepId, &Outcome) + Send + Sync> Run<'_, W, P> {
                     self.tell(id, Outcome::new(State::Refused, refusal.reason, &refusal.message));
                 }
                 (_, Seen::Pending(why)) => self.tell(id, Outcome::new(State::Pending, reasons::NO_SERVER, why)),
+                (Op::Keep, Seen::Present(live)) if live.needed_by.is_some() => {
+                    let claim = live.needed_by.as_deref().unwrap_or_default();
+                    let message =
+                        format!("left the repository and is kept as long as claim {claim}, whose data needs it");
+                    self.tell(id, Outcome::new(State::Skipped, reasons::CLAIMS_REMAIN, message));
+                }
                 _ => {
                     let message = "left the repository and is kept, as spec.prune or windlass.dev/prune says";
                     self.tell(id, Outcome::new(State::Skipped, reasons::PRUNE_DISABLED, message));

@@ -18,7 +18,7 @@ use crate::diff::hold::{held, held_at};
 use crate::diff::{Change, Op, Seen};
 use crate::plan::Step;
 use crate::plan::stamp::stamp;
-use crate::target::{Class, Done, Failure};
+use crate::target::{Class, Done, Failure, generate};
 
 /// Kinds whose recreation destroys more than the object: only an annotation on the object's own document counts.
 const PRECIOUS: &[(&str, &str)] = &[("", "Namespace"), ("", "PersistentVolumeClaim"), ("apps", "StatefulSet")];
@@ -30,6 +30,8 @@ pub(super) struct Work<'a> {
     pub(super) body: Value,
     pub(super) namespace: Option<&'a str>,
     pub(super) name: &'a str,
+    /// Its generated values are for an object that was not there: one that came since keeps its own.
+    pub(super) is_new: bool,
 }
 
 impl<'a> Work<'a> {
@@ -88,7 +90,7 @@ impl Kube {
     }
 
     pub(super) async fn prepare<'a>(&self, step: &'a Step) -> Result<Work<'a>, Failure> {
-        let (Some(stamped), Some(parts)) = (stamp(step, &self.options.part_of), step.id.object_parts()) else {
+        let (Some(mut stamped), Some(parts)) = (stamp(step, &self.options.part_of), step.id.object_parts()) else {
             let message = format!("applying {}: it is not a Kubernetes object", step.id);
             return Err(Failure::new(Class::Bug, "NotAnObject", message));
         };
@@ -116,6 +118,14 @@ impl Kube {
                 return Err(Failure::new(Class::Retry, "Unreachable", message));
             }
         };
+        let mut is_new = false;
+        if generate::asked(&stamped) {
+            let live = self.read_if_there(&resource, parts.namespace, parts.name).await?;
+            is_new = live.is_none();
+            if generate::fill(&mut stamped, live.as_ref())? {
+                self.refuse_lost_password(step, parts.namespace).await?;
+            }
+        }
         let mut body = normalise(stamped);
         if let Some(metadata) = body.get_mut("metadata").and_then(Value::as_object_mut) {
             // A namespace on a cluster-scoped object is refused by the server; expand fills in the others.
@@ -124,7 +134,7 @@ impl Kube {
                 None => _ = metadata.remove("namespace"),
             }
         }
-        Ok(Work { step, resource, body, namespace: parts.namespace, name: parts.name })
+        Ok(Work { step, resource, body, namespace: parts.namespace, name: parts.name, is_new })
     }
 
     /// The first apply is create-only: a resourceVersion that no object ever has turns an existing one into a 409.
@@ -132,6 +142,9 @@ impl Kube {
         let body = work.create_only();
         match self.send(work, &body).await {
             Ok(got) => self.heal(work, got).await,
+            Err(refused) if refused.code == 409 && work.is_new => {
+                Err(work.failure(Class::Retry, "Conflict", "somebody made it at the same time; it is looked at again"))
+            }
             Err(refused) if refused.code == 409 => {
                 let live = self.adopt(work.step, &work.resource, &work.api_version()).await?;
                 let there = live.pointer("/spec/replicas").and_then(Value::as_i64);

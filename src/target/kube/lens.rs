@@ -46,6 +46,7 @@ impl Lens {
         let part_of = label(object, PART_OF);
         self.remember(id, object);
         Live {
+            needed_by: None,
             uid: text("/metadata/uid"),
             resource_version: text("/metadata/resourceVersion"),
             content_hash: object

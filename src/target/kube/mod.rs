@@ -15,6 +15,7 @@ mod account;
 mod adopt;
 mod answers;
 mod apply;
+mod claims;
 pub mod connect;
 mod crds;
 mod discovery;
@@ -131,6 +132,7 @@ pub struct Kube {
     discovery: Arc<Discovery>,
     lens: Arc<Lens>,
     mirror: Arc<Mirror>,
+    probes: super::probe::Probes,
     stored: tokio::sync::Mutex<store::Stored>,
     hash_key: tokio::sync::Mutex<Option<HashKey>>,
     _watches: DropGuard,
@@ -163,6 +165,7 @@ impl Kube {
             discovery,
             lens,
             mirror,
+            probes: super::probe::Probes::default(),
             stored: tokio::sync::Mutex::default(),
             hash_key: tokio::sync::Mutex::default(),
         }
@@ -214,7 +217,10 @@ impl World for Kube {
     }
 
     fn rung(&self) -> Rung {
-        self.mirror.rung()
+        let mut rung = self.mirror.rung();
+        // Nothing rings when what a probe asks goes down: every pass asks again.
+        rung.moved.extend(self.probes.ids());
+        rung
     }
 
     async fn ring(&self) {
@@ -238,7 +244,7 @@ impl World for Kube {
     }
 
     async fn settle(&self, steps: &[&Step]) -> Vec<(StepId, Readiness)> {
-        self.watch(steps).await
+        self.wait(steps).await
     }
 
     fn finishes(&self, step: &Step) -> bool {

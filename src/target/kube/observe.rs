@@ -15,9 +15,9 @@ use super::discovery::{Known, Resource};
 use super::mirror::Told;
 use super::wire::{JSON, METADATA};
 use crate::diff::seen::other_sync;
-use crate::diff::{Observed, Seen, Which};
+use crate::diff::{Live, Observed, Seen, Which};
 use crate::inventory::Inventory;
-use crate::plan::{Plan, StepId};
+use crate::plan::{Plan, StepId, Want};
 use crate::sync::PART_OF;
 
 /// Kinds, or single objects, that are read at once.
@@ -44,9 +44,18 @@ impl Kube {
         }
         let mut kinds: BTreeMap<(String, String), Vec<Wanted<'_>>> = BTreeMap::new();
         let mut planned = BTreeSet::new();
+        let (mut probes, mut asked) = (BTreeSet::new(), Vec::new());
         for step in &plan.steps {
             planned.insert(&step.id);
+            let is_probe = matches!(step.want, Want::Probe { .. });
+            if is_probe {
+                probes.insert(&step.id);
+            }
             if !which.has(&step.id) {
+                continue;
+            }
+            if is_probe {
+                asked.push(step.as_ref());
                 continue;
             }
             let (Some(object), Some(parts)) = (step.want.object(), step.id.object_parts()) else {
@@ -73,9 +82,26 @@ impl Kube {
             .into_iter()
             .map(|((version, kind), wanted)| self.look_at_kind(version, kind, wanted, which))
             .collect();
-        let mut reads = stream::iter(reads).buffer_unordered(AT_ONCE);
-        while let Some(part) = reads.next().await {
-            observed.extend(part);
+        self.probes.keep(&probes);
+        let (answers, parts) = futures::join!(
+            self.probes.observe(&asked),
+            stream::iter(reads).buffer_unordered(AT_ONCE).collect::<Vec<_>>(),
+        );
+        observed.extend(parts.into_iter().flatten());
+        for (id, seen) in &mut observed {
+            // Only what left the repository is asked about: what is wanted stays anyway.
+            let entry = inventory.entries.get(id).filter(|entry| !planned.contains(id) && !entry.claims.is_empty());
+            let (Some(entry), Seen::Present(live), Some(parts)) = (entry, &mut *seen, id.object_parts()) else {
+                continue;
+            };
+            match self.claim_left(parts.namespace, &entry.claims).await {
+                Ok(claim) => live.needed_by = claim.map(Into::into),
+                Err(failure) => *seen = Seen::Unknown(failure.message),
+            }
+        }
+        for (id, readiness) in answers {
+            // There is nothing to write: what was asked is as wanted, and the answer says whether it is ready.
+            observed.insert(id, Seen::Present(Live { ours: true, readiness, ..Live::default() }));
         }
         observed
     }

@@ -10,7 +10,7 @@ use super::Kube;
 use super::discovery::Known;
 use super::mirror::Area;
 use crate::diff::seen::Readiness;
-use crate::plan::{Step, StepId};
+use crate::plan::{Step, StepId, Want};
 
 /// Without any news, what is known is told again after this time.
 const TELL_AGAIN: Duration = Duration::from_secs(5);
@@ -24,7 +24,21 @@ struct Waited<'a> {
 }
 
 impl Kube {
-    pub(super) async fn watch(&self, steps: &[&Step]) -> Vec<(StepId, Readiness)> {
+    /// Waits for objects and probes alike. Whichever has news is told of; the others are asked for again.
+    pub(super) async fn wait(&self, steps: &[&Step]) -> Vec<(StepId, Readiness)> {
+        let (probes, objects): (Vec<&Step>, Vec<&Step>) =
+            steps.iter().partition(|step| matches!(step.want, Want::Probe { .. }));
+        match (probes.is_empty(), objects.is_empty()) {
+            (true, _) => self.watch(&objects).await,
+            (false, true) => self.probes.settle(&probes).await,
+            (false, false) => tokio::select! {
+                told = self.watch(&objects) => told,
+                told = self.probes.settle(&probes) => told,
+            },
+        }
+    }
+
+    async fn watch(&self, steps: &[&Step]) -> Vec<(StepId, Readiness)> {
         let mut told = Vec::with_capacity(steps.len());
         let mut waited = Vec::new();
         for step in steps {

@@ -3,6 +3,7 @@
 mod account;
 mod agent;
 mod apply;
+mod dataservice;
 mod engula;
 mod faults;
 mod follow;

@@ -31,6 +31,7 @@ pub static FAMILY: Family = Family {
         crd,
         check,
         refers: super::no_files,
+        secrets: &[],
         expand,
         status,
         writes: &[("", "configmaps")],

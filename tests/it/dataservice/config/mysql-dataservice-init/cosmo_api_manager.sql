@@ -1,0 +1,3 @@
+CREATE DATABASE IF NOT EXISTS cosmo_api_manager;
+USE cosmo_api_manager;
+CREATE TABLE IF NOT EXISTS entry (id BIGINT PRIMARY KEY, name VARCHAR(64));

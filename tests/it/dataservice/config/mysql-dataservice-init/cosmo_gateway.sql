@@ -1,0 +1,3 @@
+CREATE DATABASE IF NOT EXISTS cosmo_gateway;
+USE cosmo_gateway;
+CREATE TABLE IF NOT EXISTS entry (id BIGINT PRIMARY KEY, name VARCHAR(64));

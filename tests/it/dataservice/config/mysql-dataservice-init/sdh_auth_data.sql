@@ -1,0 +1,2 @@
+USE sdh_auth;
+INSERT IGNORE INTO entry VALUES (1, 'everybody');

@@ -1,0 +1,2 @@
+def transform(row):
+    return {key: value for key, value in row.items() if value}

@@ -1,0 +1,1 @@
+window.appConfig = { login: "{{uucUrl}}/login/" };
