@@ -237,7 +237,8 @@ impl Mirror {
         }
     }
 
-    /// What cannot be watched is listed now and then; whether it can be by now is tried again after a while.
+    /// What cannot be watched is listed now and then; whether it can be by now is tried again after a while, and at once
+    /// when a kind that was gone is back.
     async fn poll(self: &Arc<Self>, subject: &Subject, refused: &Refused) {
         if let Subject::Area(area) = subject {
             let doing = Doing { verb: "watch", resource: &area.resource, namespace: area.place.as_deref(), name: "" };
@@ -250,6 +251,7 @@ impl Mirror {
         for _ in 0..10 {
             tokio::time::sleep(self.options.timing.poll.mul_f64(0.75 + fastrand::f64() / 2.0)).await;
             match self.list_subject(subject).await {
+                Ok(()) if refused.code == 404 => return,
                 Ok(()) => {}
                 // The kind itself may be gone: its objects are, and it may come back.
                 Err(refused) if refused.code == 404 => self.lost(subject),
