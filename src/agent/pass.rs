@@ -104,7 +104,7 @@ pub(super) async fn pass<W: World>(
     course.revision = Some(revision.clone());
 
     // read, expand; again if the cluster knows other kinds by now
-    if asks_kinds && let Err(failure) = admitted(bench, memory).await {
+    if let Err(failure) = admitted(bench, memory, asks_kinds).await {
         course.prepared = known;
         return target_failed(bench, memory, &mut course, &failure).await;
     }
@@ -209,10 +209,13 @@ pub(super) async fn pass<W: World>(
     Ended { cut_short, ..ended }
 }
 
-/// Asks whether the target lets us work, and for its kinds.
-async fn admitted<W: World>(bench: &Bench<W>, memory: &mut Memory) -> Result<(), Failure> {
+/// Asks whether the target lets us work, and for its kinds if that is due.
+async fn admitted<W: World>(bench: &Bench<W>, memory: &mut Memory, asks_kinds: bool) -> Result<(), Failure> {
     bench.world.admit().await?;
-    ask_kinds(bench, memory).await.map(|_| ())
+    if asks_kinds {
+        ask_kinds(bench, memory).await?;
+    }
+    Ok(())
 }
 
 /// Takes in what an execution did and left.
