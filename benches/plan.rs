@@ -10,6 +10,7 @@
     reason = "a benchmark prints its tables and stops at the first surprise"
 )]
 
+#[expect(dead_code, reason = "the other benchmarks use the rest of it")]
 mod figures;
 #[path = "../tests/it/support/mod.rs"]
 #[expect(dead_code, reason = "the tests use the rest of it")]
@@ -41,19 +42,16 @@ fn main() -> ExitCode {
     );
     for documents in [1_000, 10_000] {
         // Each size in a process of its own, so that the memory of one is not that of another.
-        match std::env::var("WINDLASS_BENCH_DOCUMENTS") {
-            Ok(own) if own == documents.to_string() => {
+        match std::env::args().nth(1).and_then(|own| own.parse::<usize>().ok()) {
+            Some(own) if own == documents => {
                 let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
                 runtime.block_on(measure(documents));
                 return ExitCode::SUCCESS;
             }
-            Ok(_) => {}
-            Err(_) => {
+            Some(_) => {}
+            None => {
                 let this = std::env::current_exe().expect("this program");
-                let output = std::process::Command::new(this)
-                    .env("WINDLASS_BENCH_DOCUMENTS", documents.to_string())
-                    .output()
-                    .expect("a process");
+                let output = std::process::Command::new(this).arg(documents.to_string()).output().expect("a process");
                 let text = String::from_utf8_lossy(&output.stdout);
                 assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
                 let row = text.lines().last().unwrap_or_default();
