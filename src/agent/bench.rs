@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use tokio::time::Instant;
 
 use super::board::Board;
+use super::edits::Fights;
 use super::neighbours::{Follows, Key};
 use super::scope::{Opens, Todo};
 use super::store::{Control, Place, Store};
@@ -91,6 +92,8 @@ pub(super) struct Memory {
     /// When the state was stored, and whether anything has changed since.
     pub(super) saved: Option<Instant>,
     pub(super) unsaved: bool,
+    /// What was corrected how often.
+    pub(super) fights: Fights,
 }
 
 /// Why no pass does anything for now.

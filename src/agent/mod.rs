@@ -7,6 +7,7 @@ mod bells;
 mod bench;
 pub mod board;
 mod course;
+mod edits;
 mod gate;
 mod gitsyncs;
 mod neighbours;

@@ -19,6 +19,7 @@ use crate::sync::PIN;
 use crate::sync::spec::{DriftMode, GitSync, GitSyncSpec, Reference};
 use crate::target::dir::Dir;
 use crate::target::execute::Pace;
+use crate::target::kube::health::HealthChecks;
 use crate::target::kube::lease::Lease;
 use crate::target::kube::{Kube, Note, Notes, Options, Reports};
 use crate::target::{Failure, Target};
@@ -202,6 +203,8 @@ pub fn kube_options(namespace: &str, name: &str, spec: &GitSyncSpec) -> Options 
     let mut options = Options::new(namespace, name, &spec.source.url);
     options.adoption = spec.adoption;
     options.take_over = spec.take_over;
+    options.strict.clone_from(&spec.strict);
+    options.health = HealthChecks::new(&spec.health_checks);
     options.own_kinds = kinds::FAMILIES
         .iter()
         .flat_map(|family| family.kinds)

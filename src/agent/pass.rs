@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use super::bench::{Bench, Memory, Pause, Prepared};
 use super::board::Landed;
 use super::course::{Course, Ended, facts, finish, rest, target_failed};
+use super::edits;
 use super::gate::Hold;
 use super::reading::{Unprepared, ask_kinds, inventory, kinds_are_due, prepare, revision, timed};
 use super::scope;
@@ -149,8 +150,11 @@ pub(super) async fn pass<W: World>(
     course.look_at_statuses(bench);
     bench.writer.saw(plan, &course.live);
     let began = Instant::now();
-    let rules =
-        Rules { verify: std::mem::take(&mut memory.todo.verify), ..bench.rules(&revision, memory.unwanted.iter()) };
+    let rules = Rules {
+        verify: std::mem::take(&mut memory.todo.verify),
+        fighting: memory.fights.paused((bench.clock)()),
+        ..bench.rules(&revision, memory.unwanted.iter())
+    };
     let diff = diff::diff(plan, &observed, &inventory, &rules, course.which());
     drop(observed);
     bench.metrics.stage(Stage::Diff, began.elapsed());
@@ -175,6 +179,7 @@ pub(super) async fn pass<W: World>(
     // execute
     let closing = bench.until_closing(&stop.cancel);
     let limits = Limits { timeout: bench.timeout, concurrency: CONCURRENCY, cancel: closing.token.clone() };
+    let corrections = edits::corrections(&diff, &inventory);
     let opens = std::mem::take(&mut memory.opens);
     let open = |id: &StepId| opens.standing(id);
     let before = Before { open: &open, pace: &bench.pace, hurry: &stop.hurry, rings: true };
@@ -186,6 +191,8 @@ pub(super) async fn pass<W: World>(
     if let Err(failure) = settle(bench, memory, &mut course, applied, rules.verify) {
         return target_failed(bench, memory, &mut course, &failure).await;
     }
+    memory.fights.corrected(corrections, &course.outcomes, (bench.clock)());
+    edits::tell(&bench.world, plan, &diff, &mut course.outcomes).await;
     if new_plan || course.wrote.pruned > 0 {
         if let Some(inventory) = &memory.inventory {
             bench.world.retire(inventory);

@@ -111,6 +111,7 @@ pub(super) async fn prepare<W: World>(
     {
         (plan, more) = expand::update(&declared, &mut memory.expanded);
     }
+    let plan = plan.ignoring(&bench.spec.drift.ignore, memory.expanded.hash_key());
     problems.extend(more);
     problems.sort();
     bench.metrics.stage(Stage::Expand, began.elapsed());

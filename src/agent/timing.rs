@@ -10,12 +10,13 @@ use crate::schedule::{self, WindowState};
 use crate::sync::load::Checks;
 use crate::sync::spec::Window;
 
-/// Checks that a GitSync's durations and windows can be read.
+/// Checks that a GitSync's durations, windows and health checks can be read.
 pub const CHECKS: Checks = Checks {
     duration: |text| duration(text).map(|_| ()),
     window: |window| {
         schedule::Windows::new(std::slice::from_ref(window)).map(|_| ()).map_err(|error| error.to_string())
     },
+    health: crate::target::kube::health::problem,
 };
 
 /// Reads a duration.

@@ -9,8 +9,10 @@ use serde_json::Value;
 
 use crate::plan::{Plan, State, StepId};
 use crate::report::summary::{Summary, Who};
+use crate::sync::conditions::reasons::PROGRESSING;
 use crate::sync::conditions::{Condition, READY, find};
 use crate::sync::spec::GitSync;
+use crate::target::execute::reasons::ADDITIONS;
 use crate::target::kube::{EventNote, ObjectName, Reports, Severity};
 use crate::target::{Class, Failure, LiveStatus};
 
@@ -41,6 +43,8 @@ struct Told {
     ready: Option<(String, String)>,
     /// The same of the declared CRs.
     crs: BTreeMap<StepId, (String, String)>,
+    /// What was said of fields that somebody set by hand.
+    additions: BTreeMap<StepId, String>,
 }
 
 impl std::fmt::Debug for Writer {
@@ -69,6 +73,7 @@ impl Writer {
     pub(super) async fn write(&self, who: &Who, summary: &Summary, plan: &Plan, live: &BTreeMap<StepId, LiveStatus>) {
         self.write_sync(who, summary).await;
         let Self::Cluster(cluster) = self else { return };
+        cluster.tell_additions(who, summary).await;
         if summary.touched.is_empty() {
             return;
         }
@@ -124,6 +129,36 @@ impl Writer {
 }
 
 impl Cluster {
+    /// One Event about the GitSync for each object to which somebody has added fields, when that is new.
+    async fn tell_additions(&self, who: &Who, summary: &Summary) {
+        let Some(of) = &self.sync else { return };
+        // In the middle of a pass it is not known yet what was added.
+        if find(&summary.status.conditions, READY).is_none_or(|ready| ready.reason == PROGRESSING) {
+            return;
+        }
+        let now: BTreeMap<StepId, String> = summary
+            .view
+            .steps
+            .iter()
+            .filter(|step| step.reason == ADDITIONS)
+            .map(|step| (step.id.clone(), step.message.clone()))
+            .collect();
+        let before = {
+            let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+            std::mem::replace(&mut told.additions, now.clone())
+        };
+        let news = now.iter().filter(|(id, message)| before.get(*id) != Some(*message));
+        for (id, message) in news.take(EVENTS) {
+            let note = EventNote {
+                severity: Severity::Warning,
+                reason: ADDITIONS.to_owned(),
+                action: "Sync".to_owned(),
+                note: format!("{id}: {message}"),
+            };
+            log(who, self.reports.emit(of, &note).await);
+        }
+    }
+
     /// Declared CRs whose Ready turned to True, or to False because a step failed, since they were told of last; of one that was not told of yet, since
     /// what it says of itself. What is on its way is no news.
     fn turned(

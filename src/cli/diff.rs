@@ -132,12 +132,11 @@ async fn live(args: &Args) -> anyhow::Result<Comparison> {
     let clone = Clone::new()?;
     let (mut plan, problems) =
         read::plan_in(&clone, Wish { scopes, ..wish(args, Some(&sync), args.head.as_deref()) }).await?;
-    if plan.holds_secret()
-        && let Some(key) = reader.hash_key().await
-    {
-        plan = plan.keyed(&key);
+    let key = if plan.holds_secret() { reader.hash_key().await } else { None };
+    if let Some(key) = &key {
+        plan = plan.keyed(key);
     }
-    let plan: Plan = plan;
+    let plan: Plan = plan.ignoring(&sync.spec.drift.ignore, key.as_ref());
     let fresh = || Inventory::new(crate::sync::id(namespace, name), sync.spec.source.url.clone());
     let inventory = reader.inventory().await?.unwrap_or_else(fresh);
     let observed = reader.observe(&plan, &inventory).await;

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::guard::{self, reasons};
 use super::hold::held;
-use super::{Change, Diff, Live, Observed, Op, Reason, Refusal, Seen, Which};
+use super::{Change, Diff, Live, Observed, Op, Reason, Refusal, Seen, Which, seen};
 use crate::inventory::{Entry, Inventory};
 use crate::plan::{Plan, Step, StepId, Want};
 use crate::sync::spec::Budget;
@@ -30,6 +30,8 @@ pub struct Rules {
     pub siblings: BTreeSet<String>,
     /// The sync is being deleted with all that it owns: what others want is let go at once.
     pub leaving: bool,
+    /// Steps that were corrected too often, with the time until which they are left alone.
+    pub fighting: BTreeMap<StepId, String>,
 }
 
 /// Compares. Every step of the plan and every unwanted entry of the inventory that is asked about has a change, also
@@ -54,7 +56,9 @@ fn leave_to_others(plan: &Plan, changes: &mut BTreeMap<StepId, Change>) {
     let mut left: BTreeMap<StepId, String> = changes
         .iter()
         .filter_map(|(id, change)| match &change.op {
-            Op::Refuse(why) if why.reason == reasons::OTHER_CONTROLLER => Some((id.clone(), why.message.clone())),
+            Op::Refuse(why) if why.reason == reasons::OTHER_CONTROLLER => {
+                Some((id.clone(), format!("it comes from {id}, and there {}", why.message)))
+            }
             _ => None,
         })
         .collect();
@@ -80,10 +84,9 @@ fn leave_to_others(plan: &Plan, changes: &mut BTreeMap<StepId, Change>) {
 
 fn wanted(step: &Step, seen: &Seen, entry: Option<&Entry>, rules: &Rules) -> Op {
     match seen {
-        Seen::Unknown(why) => refuse(
-            reasons::UNREADABLE,
-            format!("{} could not be read ({why}); it is left as it is until it can be", step.id),
-        ),
+        Seen::Unknown(why) => {
+            refuse(reasons::UNREADABLE, format!("it could not be read ({why}) and is left as it is until it can be"))
+        }
         // There is nothing to write to; the state follows from what was seen.
         Seen::Pending(_) => Op::Keep,
         // A probe is a question: there is nothing to write.
@@ -100,14 +103,21 @@ fn absent(step: &Step, entry: Option<&Entry>, rules: &Rules) -> Op {
     if rules.report_drift && entry.is_some_and(|entry| entry.uid.is_some()) {
         return refuse(
             reasons::DRIFTED,
-            format!(
-                "{} was deleted by somebody else; drift.mode is Report, so it is not made again. Set drift.mode to \
-                 Correct to get it back",
-                step.id
-            ),
+            "it was deleted by somebody else; drift.mode is Report, so it is not made again. Set drift.mode to Correct to \
+             get it back"
+                .to_owned(),
         );
     }
-    Op::Create
+    match rules.fighting.get(&step.id).filter(|_| entry.is_some_and(|entry| entry.uid.is_some())) {
+        Some(until) => refuse(
+            reasons::FIGHTING,
+            format!(
+                "it was made again too often: somebody deletes it each time. It is left alone until {until}. Take it out of \
+                 git, or stop what deletes it"
+            ),
+        ),
+        None => Op::Create,
+    }
 }
 
 fn present(step: &Step, live: &Live, entry: Option<&Entry>, rules: &Rules) -> Op {
@@ -119,9 +129,8 @@ fn present(step: &Step, live: &Live, entry: Option<&Entry>, rules: &Rules) -> Op
         return refuse(
             reasons::FOREIGN_OWNER,
             format!(
-                "{} belongs to {owner}; it is not touched. Take it out of one of the two places, or delete the live \
-                 object if nobody needs it",
-                step.id
+                "it belongs to {owner} and is not touched. Take it out of one of the two places, or delete the live \
+                 object if nobody needs it"
             ),
         );
     }
@@ -129,14 +138,13 @@ fn present(step: &Step, live: &Live, entry: Option<&Entry>, rules: &Rules) -> Op
         return refuse(
             reasons::OTHER_CONTROLLER,
             format!(
-                "{} is acted on by another controller already ({other}); it and what it expands to are left alone. Stop \
-                 that controller and take its mark away, or set spec.takeOver to true",
-                step.id
+                "another controller acts on it already ({other}); it and what it expands to are left alone. Stop that \
+                 controller and take its mark away, or set spec.takeOver to true"
             ),
         );
     }
     if live.terminating {
-        return refuse(reasons::TERMINATING, format!("{} is being deleted; it is made again once it is gone", step.id));
+        return refuse(reasons::TERMINATING, "it is being deleted, and is made again once it is gone".to_owned());
     }
     let recorded = entry.is_some_and(|entry| entry.uid.as_ref() == Some(&live.uid));
     if !live.ours && !recorded {
@@ -151,22 +159,43 @@ fn present(step: &Step, live: &Live, entry: Option<&Entry>, rules: &Rules) -> Op
         return Op::Update(Reason::Changed);
     }
     let moved = !live.ours || entry.and_then(|entry| entry.fingerprint.as_ref()) != live.fingerprint.as_ref();
-    match moved {
+    let added = live.additions().iter().any(|it| it.strict);
+    match moved || added {
         false if rules.verify.contains(&step.id) && !step.policy.ignore_drift && !rules.report_drift => {
             Op::Update(Reason::Verify)
         }
         false => hold.map_or(Op::Keep, |hold| refuse(reasons::SCALE_DOWN_HELD, hold.message)),
         true if step.policy.ignore_drift => Op::Keep,
-        true if rules.report_drift => refuse(
-            reasons::DRIFTED,
-            format!(
-                "{} was changed by somebody else; drift.mode is Report, so it is left as it is. The next commit that \
-                 touches it overwrites the edit",
-                step.id
-            ),
-        ),
-        true => Op::Update(Reason::Drifted),
+        true if rules.report_drift => refuse(reasons::DRIFTED, drifted(live, moved)),
+        true => match rules.fighting.get(&step.id) {
+            Some(until) => refuse(reasons::FIGHTING, fighting(live, until)),
+            None if moved => Op::Update(Reason::Drifted),
+            None => Op::Update(Reason::Added),
+        },
     }
+}
+
+fn drifted(live: &Live, moved: bool) -> String {
+    let what = if moved {
+        let who = live.moved_by.as_deref().unwrap_or("somebody else");
+        format!("it was changed, last by {who}")
+    } else {
+        seen::told(live.additions())
+    };
+    format!(
+        "{what}; drift.mode is Report, so it is left as it is. The next commit that touches the object overwrites the edit"
+    )
+}
+
+fn fighting(live: &Live, until: &str) -> String {
+    let who = match &live.moved_by {
+        Some(name) => format!("field manager {name}"),
+        None => "somebody else".to_owned(),
+    };
+    format!(
+        "it was corrected more than 5 times within a minute, and {who} changes it back each time. It is left alone until \
+         {until}. Take the field out of git, name it in spec.drift.ignore, or stop the other one"
+    )
 }
 
 pub(super) fn refuse(reason: &'static str, message: String) -> Op {

@@ -26,6 +26,8 @@ pub mod reasons {
     pub const DRIFTED: &str = "Drifted";
     /// Fewer replicas are wanted than there are, and the document does not allow that. The rest is applied.
     pub const SCALE_DOWN_HELD: &str = "ScaleDownHeld";
+    /// It was corrected too often; it is left alone for a while.
+    pub const FIGHTING: &str = "Fighting";
     /// The file that declared it has an error.
     pub const HELD_FILE: &str = "HeldFile";
     /// The document that declared it has an error.
@@ -50,6 +52,7 @@ pub mod reasons {
         TERMINATING,
         DRIFTED,
         SCALE_DOWN_HELD,
+        FIGHTING,
         HELD_FILE,
         HELD_DOCUMENT,
         HELD_MOVED,
@@ -101,7 +104,7 @@ fn one(id: &StepId, entry: &Entry, seen: &Seen, inventory: &Inventory, held: &He
         return Op::Keep;
     }
     if let (Some(other), Seen::Present(live)) = (rules.wanted_elsewhere.get(id), seen) {
-        return moves(id, other, live, rules);
+        return moves(other, live, rules);
     }
     if let Some(op) = hold(id, entry, inventory, held) {
         return op;
@@ -109,11 +112,11 @@ fn one(id: &StepId, entry: &Entry, seen: &Seen, inventory: &Inventory, held: &He
     match seen {
         Seen::Unknown(why) => refuse(
             reasons::UNREADABLE,
-            format!("{id} left the repository but could not be read ({why}); it is not deleted until it can be"),
+            format!("it left the repository but could not be read ({why}), and is not deleted until it can be"),
         ),
         Seen::Pending(_) => Op::Keep,
         Seen::Absent => Op::Forget,
-        Seen::Present(live) => present(id, entry, live),
+        Seen::Present(live) => present(entry, live),
     }
 }
 
@@ -121,24 +124,27 @@ fn one(id: &StepId, entry: &Entry, seen: &Seen, inventory: &Inventory, held: &He
 fn hold(id: &StepId, entry: &Entry, inventory: &Inventory, held: &Held) -> Option<Op> {
     let path = &entry.path;
     if held.empty {
-        let text = format!(
-            "{id} is kept: the revision declares nothing at all, which is never taken as a wish to delete everything. To delete everything, delete the GitSync with deletionPolicy: Prune"
-        );
+        let text =
+            "it is kept: the revision declares nothing at all, which is never taken as a wish to delete everything. \
+                    To delete everything, delete the GitSync with deletionPolicy: Prune"
+                .to_owned();
         return Some(refuse(reasons::HELD_EMPTY, text));
     }
     if held.paths.contains(path) {
-        let text = format!("{id} is kept: {path}, which declared it, has an error. Correct the file");
+        let text = format!("it is kept: {path}, which declared it, has an error. Correct the file");
         return Some(refuse(reasons::HELD_FILE, text));
     }
     if let Some(owner) = lineage(id, entry, inventory).find(|owner| held.owners.contains(owner)) {
-        let text = format!("{id} is kept: the document behind it ({owner}) has an error. Correct the document");
+        let document =
+            if owner == id { "its document".to_owned() } else { format!("the document behind it ({owner})") };
+        let text = format!("it is kept: {document} has an error. Correct the document");
         return Some(refuse(reasons::HELD_DOCUMENT, text));
     }
     if let Some(broken) = held.paths.first()
         && !held.present.contains(path.as_str())
     {
         let text = format!(
-            "{id} is kept: {path}, which declared it, is gone, but {broken} has an error and may hold it now. Correct {broken}"
+            "it is kept: {path}, which declared it, is gone, but {broken} has an error and may hold it now. Correct {broken}"
         );
         return Some(refuse(reasons::HELD_MOVED, text));
     }
@@ -146,18 +152,18 @@ fn hold(id: &StepId, entry: &Entry, inventory: &Inventory, held: &Held) -> Optio
 }
 
 /// Another sync of this agent wants it: it is that one's to take, and never deleted here.
-fn moves(id: &StepId, other: &str, live: &Live, rules: &Rules) -> Op {
+fn moves(other: &str, live: &Live, rules: &Rules) -> Op {
     let taken = live.other_owner.as_ref().is_some_and(|owner| rules.siblings.contains(owner));
     if taken || rules.leaving {
         return Op::Forget;
     }
     refuse(
         reasons::MOVES,
-        format!("{id} left this sync, and sync {other} wants it: it is kept until that one has taken it over"),
+        format!("it left this sync, and sync {other} wants it: it is kept until that one has taken it over"),
     )
 }
 
-fn present(id: &StepId, entry: &Entry, live: &Live) -> Op {
+fn present(entry: &Entry, live: &Live) -> Op {
     let same = entry.uid.as_ref() == Some(&live.uid);
     if !live.ours && !same {
         // What we made (if we ever did) is gone; this is somebody else's of the same name.
@@ -165,13 +171,19 @@ fn present(id: &StepId, entry: &Entry, live: &Live) -> Op {
     }
     if let Some(owner) = &live.other_owner {
         let text = format!(
-            "{id} left the repository but belongs to {owner} now; it is not deleted. Delete it by hand, or remove that ownership"
+            "it left the repository but belongs to {owner} now, and is not deleted. Delete it by hand, or remove that ownership"
+        );
+        return refuse(reasons::FOREIGN_OWNER, text);
+    }
+    if let Some(owner) = live.hands.as_ref().and_then(|hands| hands.kept_for.as_ref()) {
+        let text = format!(
+            "it left the repository but an owner reference ties it to {owner}, and so it is not deleted. Remove that reference, or delete it by hand"
         );
         return refuse(reasons::FOREIGN_OWNER, text);
     }
     if !live.ours {
         let text = format!(
-            "{id} left the repository but its label {} or our field ownership was removed; it is not deleted. Delete it by hand, or put the label back",
+            "it left the repository but its label {} or our field ownership was removed, and so it is not deleted. Delete it by hand, or put the label back",
             crate::sync::PART_OF
         );
         return refuse(reasons::NOT_OURS, text);
@@ -219,12 +231,12 @@ fn limits<'a>(
     );
     let op = |id: &StepId| match protected(id) {
         Some(why) => {
-            refuse(reasons::PROTECTED_KIND, format!("{id} left the repository but {why}; it is kept. {release}"))
+            refuse(reasons::PROTECTED_KIND, format!("it left the repository but {why}; it is kept. {release}"))
         }
         None => refuse(
             reasons::DELETE_BUDGET,
             format!(
-                "{id} left the repository together with others: {removed} of {total} declared documents at once, {limit}; it is kept. {release}"
+                "it left the repository together with others: {removed} of {total} declared documents at once, {limit}; it is kept. {release}"
             ),
         ),
     };
@@ -265,6 +277,7 @@ fn protection(id: &StepId, seen: Option<&Seen>) -> Option<&'static str> {
     }
     let parts = id.object_parts()?;
     match (parts.group, parts.kind) {
+        ("redis.danieldorado.github.io", "Redis") => Some("deleting a Redis cluster deletes its data"),
         ("", "Namespace") => Some("deleting a namespace deletes everything in it"),
         ("", "PersistentVolumeClaim") => Some("deleting a volume claim deletes its data"),
         ("apiextensions.k8s.io", "CustomResourceDefinition") => Some("deleting a CRD deletes every object of its kind"),

@@ -28,7 +28,8 @@ pub fn held(step: &Step, live: &Live) -> Option<Hold> {
 /// As [`held`], for a number of replicas that was read.
 #[must_use]
 pub fn held_at(step: &Step, there: i64) -> Option<Hold> {
-    if !step.policy.hold_scale_down {
+    // Where somebody else may scale, the number that is there stays anyway.
+    if !step.policy.hold_scale_down || step.policy.ignored.iter().any(|pointer| pointer == "/spec/replicas") {
         return None;
     }
     let mut manifest = step.want.object()?.value();
@@ -41,11 +42,12 @@ pub fn held_at(step: &Step, there: i64) -> Option<Hold> {
     let origin = &step.origin;
     let namespace = origin.namespace.as_deref().map(|namespace| format!("{namespace}/")).unwrap_or_default();
     let message = format!(
-        "{} keeps its {there} replicas: the revision wants {wanted}, and what the others hold is not moved by anybody. \
+        "it keeps its {there} replicas: the revision wants {wanted}, and what the others hold is not moved by anybody. \
          When nothing of it is needed any more, put the annotation {ALLOW_SCALE_DOWN}: \"true\" on {} {namespace}{} ({})",
-        step.id, origin.kind, origin.name, origin.path
+        origin.kind, origin.name, origin.path
     );
     let want = Want::Object(manifest.into());
-    let step = Step { hash: want.hash(None), want, ..step.clone() };
+    let mut step = Step { want, ..step.clone() };
+    step.hash = step.content_hash(None);
     Some(Hold { step, message })
 }

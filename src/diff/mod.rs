@@ -55,6 +55,8 @@ pub enum Reason {
     Changed,
     /// The world moved away from what was applied.
     Drifted,
+    /// Somebody added fields where additions are removed (`spec.strict`).
+    Added,
     /// The inventory does not know it yet (a pass was cut short), or it was adopted.
     Unrecorded,
     /// Nothing visible moved; it is applied again to make sure (the sweep, or what may have changed it unseen).

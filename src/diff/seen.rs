@@ -74,6 +74,51 @@ pub struct Live {
     pub readiness: Readiness,
     /// Name of the field manager that wrote it last, if that was not us: who moved it, where something moved.
     pub moved_by: Option<String>,
+    /// What other hands did to it; none for most objects.
+    pub hands: Option<Box<Hands>>,
+}
+
+/// What other hands did to an object of ours.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Hands {
+    /// Fields that somebody added by hand beside ours.
+    pub additions: Vec<Addition>,
+    /// Short hashes of fields that others hold together with us: what is dropped of them does not go by itself.
+    pub shared: Vec<u32>,
+    /// Somebody edited it by hand in another version of its kind.
+    pub edited_elsewhere: bool,
+    /// An owner that is no controller, in a reference that is not ours: deleting the object is that owner's to decide.
+    pub kept_for: Option<String>,
+}
+
+impl Live {
+    /// Fields that somebody added by hand beside ours.
+    #[must_use]
+    pub fn additions(&self) -> &[Addition] {
+        self.hands.as_deref().map_or(&[], |hands| &hands.additions)
+    }
+}
+
+/// A field that somebody set by hand on an object of ours, beside what git says.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Addition {
+    /// The field manager.
+    pub manager: String,
+    /// As in `spec.template.spec.containers[name=main].image`. Never a value.
+    pub field: String,
+    /// It is removed (`spec.strict`), not only told.
+    pub strict: bool,
+}
+
+/// Additions in one sentence; empty if there are none.
+#[must_use]
+pub fn told(additions: &[Addition]) -> String {
+    let fields: Vec<String> = additions.iter().map(|it| format!("{} ({})", it.field, it.manager)).collect();
+    match fields.as_slice() {
+        [] => String::new(),
+        [one] => format!("a field that is not in git was set by hand: {one}"),
+        some => format!("fields that are not in git were set by hand: {}", some.join(", ")),
+    }
 }
 
 /// How [`Live::other_owner`] names another sync: by its part-of label.

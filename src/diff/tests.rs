@@ -55,7 +55,11 @@ fn unwanted(entries: &[(StepId, Entry)], seen: &[(StepId, Seen)], held: Held, ru
 
 fn reason(op: &Op) -> &'static str {
     match op {
-        Op::Refuse(refusal) => refusal.reason,
+        Op::Refuse(refusal) => {
+            let start = refusal.message.split_whitespace().next().unwrap_or_default();
+            assert!(!start.starts_with("object/"), "the id stands beside it already: {}", refusal.message);
+            refusal.reason
+        }
         other => panic!("not refused: {other:?}"),
     }
 }
@@ -117,6 +121,33 @@ fn what_is_to_be_verified_is_applied_again_unless_it_is_left_alone_on_purpose() 
 }
 
 #[test]
+fn what_is_added_by_hand_is_removed_only_where_that_is_strict() {
+    use crate::diff::seen::{Addition, Hands};
+    let added = |strict| {
+        let addition = Addition { manager: "kubectl-edit".into(), field: "spec.hostPID".into(), strict };
+        Seen::Present(Live { hands: Some(Box::new(Hands { additions: vec![addition], ..Hands::default() })), ..live() })
+    };
+    let kept = Some(entry("a.yaml"));
+    let report = Rules { report_drift: true, ..rules() };
+    assert_eq!(wanted(added(false), kept.clone(), &rules()), Op::Keep);
+    assert_eq!(wanted(added(false), kept.clone(), &report), Op::Keep);
+    assert_eq!(wanted(added(true), kept.clone(), &rules()), Op::Update(Reason::Added));
+    let Op::Refuse(refusal) = wanted(added(true), kept.clone(), &report) else { panic!("not refused") };
+    assert_eq!(refusal.reason, reasons::DRIFTED);
+    assert!(refusal.message.contains("spec.hostPID (kubectl-edit)"), "{}", refusal.message);
+    let fighting = Rules { fighting: [(id("a"), "tomorrow".to_owned())].into(), ..rules() };
+    assert_eq!(reason(&wanted(added(true), kept.clone(), &fighting)), reasons::FIGHTING);
+    assert_eq!(wanted(Seen::Present(live()), kept, &fighting), Op::Keep, "what is as wanted is no fight");
+}
+
+#[test]
+fn a_fight_does_not_hold_up_a_commit() {
+    let fighting = Rules { fighting: [(id("a"), "tomorrow".to_owned())].into(), ..rules() };
+    let changed = Seen::Present(Live { content_hash: Some("x".into()), ..live() });
+    assert_eq!(wanted(changed, Some(entry("a.yaml")), &fighting), Op::Update(Reason::Changed));
+}
+
+#[test]
 fn hand_edits_stay_where_the_document_says_so() {
     let mut wanted = step("a");
     wanted.policy.ignore_drift = true;
@@ -147,6 +178,12 @@ fn an_unwanted_entry_is_deleted_only_on_every_proof() {
     assert_eq!(one(Seen::Present(Live { ours: false, uid: "v".into(), ..live() })), Op::Forget);
     let foreign = Live { other_owner: Some("another".into()), ..live() };
     assert_eq!(reason(&one(Seen::Present(foreign))), reasons::FOREIGN_OWNER);
+    let tied = Live {
+        hands: Some(Box::new(seen::Hands { kept_for: Some("ConfigMap theirs".into()), ..seen::Hands::default() })),
+        ..live()
+    };
+    assert_eq!(reason(&one(Seen::Present(tied.clone()))), reasons::FOREIGN_OWNER);
+    assert_eq!(wanted(Seen::Present(tied), Some(entry("a.yaml")), &rules()), Op::Keep, "it is applied further on");
     assert_eq!(reason(&one(Seen::Present(Live { takes_data: true, ..live() }))), reasons::PROTECTED_KIND);
 }
 
@@ -266,6 +303,12 @@ fn protected_kinds_wait_while_their_neighbours_go() {
     let diff = unwanted(&entries, &[], Held::default(), &rules());
     assert_eq!(reason(&diff.changes()[&namespace].op), reasons::PROTECTED_KIND);
     assert_eq!(diff.changes()[&id("a")].op, Op::Delete);
+    let redis = StepId::object("redis.danieldorado.github.io", "Redis", Some("web"), "cache");
+    let cluster = [(redis.clone(), entry("a.yaml"))];
+    assert_eq!(
+        reason(&unwanted(&cluster, &[], Held::default(), &rules()).changes()[&redis].op),
+        reasons::PROTECTED_KIND
+    );
     let told = Rules { acknowledged: vec![token(&[&namespace])], ..rules() };
     assert_eq!(unwanted(&entries, &[], Held::default(), &told).changes()[&namespace].op, Op::Delete);
 }

@@ -43,6 +43,12 @@ impl Memo {
         self.units.iter().flat_map(|unit| &unit.cells).any(|cell| cell.secret)
     }
 
+    /// With which the hashes of secrets are keyed; none before [`Self::key`].
+    #[must_use]
+    pub fn hash_key(&self) -> Option<&HashKey> {
+        self.key.as_ref()
+    }
+
     /// Hashes what holds a secret with this key from now on (see [`crate::plan::Plan::keyed`]). True if the plan has to
     /// be asked for anew.
     pub fn key(&mut self, key: &HashKey) -> bool {

@@ -5,6 +5,7 @@
 
 mod changed;
 pub mod id;
+pub mod ignore;
 mod manifest;
 mod needs;
 pub mod order;
@@ -72,7 +73,7 @@ impl Plan {
     #[must_use]
     pub fn keyed(mut self, key: &canonical::HashKey) -> Self {
         for step in self.steps.iter_mut().filter(|step| step.want.holds_secret()) {
-            let hash = step.want.hash(Some(key));
+            let hash = step.content_hash(Some(key));
             Arc::make_mut(step).hash = hash;
         }
         self.digest = canonical::digest(self.steps.iter().map(|step| (step.id.as_str(), step.hash.as_str())));

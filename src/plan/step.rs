@@ -141,6 +141,9 @@ pub struct Policy {
     /// Names of PersistentVolumeClaims in the step's namespace whose data is of no use without it (a generated password).
     /// While one exists, the step is neither pruned nor made with other values.
     pub claims: Vec<String>,
+    /// JSON pointers of fields that others may change (`spec.drift.ignore`): not hashed, not watched; the target sends
+    /// the live value where there is one.
+    pub ignored: Vec<String>,
 }
 
 impl Policy {
@@ -183,6 +186,17 @@ impl Step {
     pub fn new(id: StepId, origin: Arc<Origin>, owner: Option<StepId>, want: Want) -> Self {
         let hash = want.hash(None);
         Self { id, origin, owner, want, needs: Needs::default(), hash, policy: Policy::default() }
+    }
+
+    /// The content hash: of `want` without the fields that others may change.
+    #[must_use]
+    pub fn content_hash(&self, key: Option<&HashKey>) -> String {
+        match &self.want {
+            Want::Object(manifest) if !self.policy.ignored.is_empty() => {
+                Manifest::new(super::ignore::without(manifest.value(), &self.policy.ignored)).hash(key)
+            }
+            want => want.hash(key),
+        }
     }
 
     /// Whether the step is the CR of a known high-level kind (ready once applied, design §4.2).

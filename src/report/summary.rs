@@ -15,6 +15,7 @@ use serde_json::Value;
 use super::ready::{self, Stand};
 use super::view::{Details, StepView, Steps, SyncView};
 use crate::diff::Which;
+use crate::diff::guard::reasons::FIGHTING;
 use crate::inventory::Inventory;
 use crate::plan::{Origin, Plan, State, Step, StepId};
 use crate::problem::{Problem, Severity};
@@ -215,6 +216,7 @@ pub fn summarize(previous: &Summary, facts: &Facts<'_>) -> Summary {
         },
         refused_deletes: refused_deletes(facts, &steps),
         elsewhere: matches!(facts.end, End::Elsewhere(_)),
+        fights: u32::try_from(steps.iter().filter(|step| step.reason == FIGHTING).count()).unwrap_or(u32::MAX),
         needs: match facts.plan {
             Some(plan) if !facts.same_plan => Arc::new(needs(plan)),
             _ => Arc::clone(&old.needs),

@@ -65,6 +65,8 @@ pub struct Details {
     pub refused_deletes: u32,
     /// Another agent works for it.
     pub elsewhere: bool,
+    /// Objects that are left alone for a while, because somebody else changes them back each time.
+    pub fights: u32,
     /// The plan's edges, for the order graph: each step that needs others, with what it needs.
     pub needs: Arc<BTreeMap<StepId, Vec<StepId>>>,
 }

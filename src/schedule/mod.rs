@@ -1,13 +1,15 @@
-//! When things happen: durations as people write them, jitter, backoff, and the windows in which passes may write.
+//! When things happen: durations as people write them, jitter, backoff, heat, and the windows in which passes may write.
 //!
 //! Pure: the clock and the random numbers are handed in; time zones come from data inside the binary. Called by `agent`,
 //! and wherever a duration of a GitSync is read.
 
+mod heat;
 mod sweep;
 mod windows;
 
 use std::time::Duration;
 
+pub use heat::Heat;
 pub use sweep::{is_due, slot, sweep_from, sweep_tick};
 pub use windows::{WindowState, Windows, open};
 

@@ -56,6 +56,8 @@ pub struct Checks {
     pub duration: fn(&str) -> Result<(), String>,
     /// What is wrong with a window.
     pub window: fn(&super::spec::Window) -> Result<(), String>,
+    /// What is wrong with a health check: the field, and why.
+    pub health: fn(&super::spec::HealthCheck) -> Option<(&'static str, String)>,
 }
 
 /// serde stops at the first error. The field it names is taken away and the rest typed again, so that one look tells all.
@@ -173,6 +175,26 @@ fn itself(sync: &GitSync, problems: &mut Vec<Problem>) {
     }
 }
 
+/// Whether a JSON pointer names something that others may change.
+fn ignorable(pointer: &str) -> Result<(), String> {
+    if !pointer.starts_with('/') || pointer.len() < 2 {
+        return Err(format!("`{pointer}` is not a JSON pointer. Write it as in `/spec/replicas`"));
+    }
+    let escapes = pointer.match_indices('~').all(|(at, _)| matches!(pointer.as_bytes().get(at + 1), Some(b'0' | b'1')));
+    if !escapes {
+        return Err(format!("`{pointer}` has a `~` that stands for nothing. Write `~0` for `~` and `~1` for `/`"));
+    }
+    let root = pointer.split('/').nth(1).unwrap_or_default();
+    let identity =
+        ["/metadata", "/metadata/name", "/metadata/namespace", "/metadata/labels", "/metadata/annotations", "/spec"];
+    if matches!(root, "apiVersion" | "kind") || identity.contains(&pointer) || pointer.ends_with('/') {
+        return Err(format!(
+            "`{pointer}` cannot be left to others: the object would not be this sync's any more. Name single fields"
+        ));
+    }
+    Ok(())
+}
+
 fn check(spec: &GitSyncSpec, checks: &Checks, problems: &mut Vec<Problem>) {
     let mut invalid = |pointer: &str, message: String| {
         problems.push(Problem::error(Code::InvalidValue, message).pointing(pointer));
@@ -221,6 +243,37 @@ fn check(spec: &GitSyncSpec, checks: &Checks, problems: &mut Vec<Problem>) {
             invalid(&format!("/spec/windows/{index}"), why);
         }
     }
+    for (index, check) in spec.health_checks.iter().enumerate() {
+        if let Some((field, why)) = (checks.health)(check) {
+            invalid(&format!("/spec/healthChecks/{index}/{field}"), why);
+        }
+        let same =
+            |other: &super::spec::HealthCheck| (&other.api_version, &other.kind) == (&check.api_version, &check.kind);
+        if spec.health_checks[..index].iter().any(same) {
+            let message =
+                format!("there are two health checks for {} {}. Join them with `&&`", check.api_version, check.kind);
+            invalid(&format!("/spec/healthChecks/{index}"), message);
+        }
+    }
+    for (index, ignore) in spec.drift.ignore.iter().enumerate() {
+        for (number, pointer) in ignore.json_pointers.iter().enumerate() {
+            if let Err(why) = ignorable(pointer) {
+                invalid(&format!("/spec/drift/ignore/{index}/jsonPointers/{number}"), why);
+            }
+        }
+        if ignore.json_pointers.is_empty() {
+            let message = "no field is named. Write JSON pointers, as in `/spec/replicas`".to_owned();
+            invalid(&format!("/spec/drift/ignore/{index}/jsonPointers"), message);
+        }
+    }
+    for (index, kind) in spec.strict.iter().flatten().enumerate() {
+        let name = kind.split('.').next().unwrap_or_default();
+        if !name.starts_with(|c: char| c.is_ascii_uppercase()) || !name.chars().all(|c| c.is_ascii_alphanumeric()) {
+            let message =
+                format!("`{kind}` is not a kind. Write `Kind` or `Kind.group`, as in `Ingress.networking.k8s.io`");
+            invalid(&format!("/spec/strict/{index}"), message);
+        }
+    }
     if spec.budget.max_delete_percent > 100 {
         invalid("/spec/budget/maxDeletePercent", "a percentage cannot be more than 100".to_owned());
     }
@@ -240,6 +293,7 @@ mod tests {
     const LENIENT: Checks = Checks {
         duration: |text| if text == "soon" { Err("`soon` is not a duration".to_owned()) } else { Ok(()) },
         window: |_| Ok(()),
+        health: |check| (check.current == "(").then(|| ("current", "not CEL".to_owned())),
     };
 
     fn sync(spec: &Value) -> Value {
@@ -330,6 +384,36 @@ mod tests {
         for url in ["git@git.example:x.git", "ssh://git@git.example/x.git", "https://git.example/a@b:c", "/srv/a@b"] {
             assert_eq!(pointers(&sync(&json!({"source": {"url": url}}))), [], "{url}");
         }
+    }
+
+    #[test]
+    fn what_is_said_of_drift_health_and_strictness_is_checked_where_it_stands() {
+        let document = sync(&json!({
+            "source": {"url": "u"},
+            "strict": ["Ingress.networking.k8s.io", "services"],
+            "drift": {"ignore": [
+                {"jsonPointers": ["/spec/replicas", "spec/x", "/kind", "/metadata/annotations/a~1b", "/spec/a~b"]},
+                {"target": {"kind": "Service"}, "jsonPointers": []},
+            ]},
+            "healthChecks": [
+                {"apiVersion": "a/v1", "kind": "A", "current": "("},
+                {"apiVersion": "b/v1", "kind": "B", "current": "true"},
+                {"apiVersion": "b/v1", "kind": "B", "current": "true"},
+            ],
+        }));
+        let places: Vec<String> = pointers(&document).into_iter().map(|(_, pointer)| pointer).collect();
+        assert_eq!(
+            places,
+            [
+                "/spec/healthChecks/0/current",
+                "/spec/healthChecks/2",
+                "/spec/drift/ignore/0/jsonPointers/1",
+                "/spec/drift/ignore/0/jsonPointers/2",
+                "/spec/drift/ignore/0/jsonPointers/4",
+                "/spec/drift/ignore/1/jsonPointers",
+                "/spec/strict/1",
+            ]
+        );
     }
 
     #[test]

@@ -10,13 +10,10 @@ use super::spec::GitSyncSpec;
 pub fn unsupported(spec: &GitSyncSpec) -> Vec<(&'static str, &'static str)> {
     let target = spec.target.as_ref();
     let report = spec.report.as_ref();
-    let asked: [(bool, &'static str, &'static str); 13] = [
+    let asked = [
         (spec.source.verify.is_some(), "/spec/source/verify", "signatures are not verified"),
         (spec.source.webhook.is_some(), "/spec/source/webhook", "webhooks are not received"),
         (target.is_some_and(|t| t.git.is_some()), "/spec/target/git", "git branches are not written"),
-        (spec.strict.is_some(), "/spec/strict", "foreign additions are not removed"),
-        (!spec.drift.ignore.is_empty(), "/spec/drift/ignore", "every field that is applied is corrected"),
-        (!spec.health_checks.is_empty(), "/spec/healthChecks", "CEL health checks are not evaluated"),
         (spec.decryption.is_some(), "/spec/decryption", "encrypted files are not read"),
         (!spec.druid.is_empty(), "/spec/druid", "Druid is not called"),
         (spec.redis.is_some(), "/spec/redis", "Redis is not called"),

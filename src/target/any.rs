@@ -117,6 +117,10 @@ impl World for Target {
         each!(self, world => world.hash_key().await)
     }
 
+    async fn explain(&self, step: &Step) -> Option<String> {
+        each!(self, world => world.explain(step).await)
+    }
+
     fn statuses(&self) -> BTreeMap<StepId, LiveStatus> {
         each!(self, world => World::statuses(world.as_ref()))
     }

@@ -114,6 +114,8 @@ pub struct Applied {
 pub mod reasons {
     /// As wanted and usable.
     pub const READY: &str = "Ready";
+    /// As wanted and usable; somebody has set more fields by hand.
+    pub const ADDITIONS: &str = "ForeignFields";
     /// A Job or one-shot that is over for good.
     pub const COMPLETED: &str = "Completed";
     /// Being written.

@@ -81,6 +81,11 @@ pub trait World: Send + Sync {
     fn hash_key(&self) -> impl Future<Output = Result<Option<HashKey>, Failure>> + Send {
         std::future::ready(Ok(None))
     }
+    /// Which fields of a step are not as they were applied, and who changed them, in one sentence; none if nothing can be
+    /// said. One read of one object: asked only about what drifted and is not corrected.
+    fn explain(&self, _step: &Step) -> impl Future<Output = Option<String>> + Send {
+        std::future::ready(None)
+    }
     /// What the CRs of our own kinds say of themselves, as the last read or write showed it.
     fn statuses(&self) -> BTreeMap<StepId, LiveStatus> {
         BTreeMap::new()

@@ -273,8 +273,9 @@ impl Metrics {
 
     /// A registry of its own for each scrape: a sync that is gone leaves nothing behind.
     fn of_view(&self, view: &View, now: Timestamp) -> Registry {
-        let (ready, success, age, refused, active) =
-            (PerSync::default(), PerSync::default(), PerSync::default(), PerSync::default(), PerSync::default());
+        let series = PerSync::default;
+        let (ready, success, age, refused) = (series(), series(), series(), series());
+        let (active, fights) = (series(), series());
         let successes = self.last_success.lock().unwrap_or_else(PoisonError::into_inner).clone();
         for sync in &view.syncs {
             let label = SyncLabel { sync: format!("{}/{}", sync.namespace, sync.name) };
@@ -282,6 +283,7 @@ impl Metrics {
             ready.get_or_create(&label).set(f64::from(u8::from(is_ready)));
             active.get_or_create(&label).set(f64::from(u8::from(!sync.details.elsewhere)));
             refused.get_or_create(&label).set(f64::from(sync.details.refused_deletes));
+            fights.get_or_create(&label).set(f64::from(sync.details.fights));
             if let Some(at) = successes.get(&label.sync) {
                 success.get_or_create(&label).set(at.as_duration().as_secs_f64());
             }
@@ -300,6 +302,7 @@ impl Metrics {
         registry.register("source_age_seconds", "How long ago the sync's source was last read", age);
         registry.register("active", "1 if this agent works for the sync, 0 while another one holds its Lease", active);
         registry.register("refused_deletes", "Deletions that wait for an acknowledgement", refused);
+        registry.register("fights", "Objects left alone because somebody changes them back each time", fights);
         registry
     }
 }

@@ -3,6 +3,7 @@
 
 mod family;
 mod generated;
+mod pitfalls;
 mod rooms;
 
 use std::fs;

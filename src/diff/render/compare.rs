@@ -219,6 +219,7 @@ fn word(reason: Reason) -> &'static str {
     match reason {
         Reason::Changed => "Changed",
         Reason::Drifted => "Drifted",
+        Reason::Added => "ForeignFields",
         Reason::Unrecorded => "Unrecorded",
         Reason::Verify => "Verify",
     }

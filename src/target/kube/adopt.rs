@@ -18,7 +18,7 @@ use crate::target::claims::Claim;
 use crate::target::{Class, Failure};
 
 /// How often a patch is made anew because somebody wrote in between.
-const TRIES: usize = 5;
+pub(super) const TRIES: usize = 5;
 
 /// Whether an object that exists is this sync's to apply, by the adoption policy. The error names who holds it.
 pub(super) fn judge(live: &Value, options: &Options) -> Result<(), String> {

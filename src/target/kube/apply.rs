@@ -3,19 +3,21 @@
 //!
 //! IO. Every detour is bounded: each is taken at most once per apply. Called through `World::apply`.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Value, json};
 
-use super::Kube;
-use super::adopt::terminating;
+use super::adopt::{TRIES, terminating};
 use super::answers::{Doing, classify};
 use super::discovery::{Known, Resource};
-use super::leftovers;
-use super::managed::{self, Paths};
+use super::managed::ignored::Ignored;
+use super::managed::{self, Paths, foreign};
 use super::normalise::normalise;
 use super::wire::{APPLY, Refused};
+use super::{Kube, leftovers};
 use crate::diff::guard::reasons::SCALE_DOWN_HELD;
 use crate::diff::hold::{held, held_at};
-use crate::diff::{Change, Op, Seen};
+use crate::diff::{Change, Live, Op, Seen};
 use crate::plan::Step;
 use crate::plan::stamp::stamp;
 use crate::target::{Class, Done, Failure, generate};
@@ -39,7 +41,7 @@ impl<'a> Work<'a> {
         Doing { verb: "patch", resource: &self.resource, namespace: self.namespace, name: self.name }
     }
 
-    fn api_version(&self) -> String {
+    pub(super) fn api_version(&self) -> String {
         self.resource.api_version()
     }
 
@@ -72,11 +74,12 @@ impl Kube {
                 return Err(terminating(&work.doing(), &object));
             }
         }
+        self.lens.heed(step);
         let writing = self.mirror.writing(&step.id);
         let got = match &change.op {
             Op::Create => self.create(&work).await?,
             Op::Update(crate::diff::Reason::Changed) if step.policy.replace => self.recreate(&work).await?,
-            Op::Update(_) => self.update(&work).await?,
+            Op::Update(_) => self.update(&work, live).await?,
             _ => return Err(work.failure(Class::Bug, "NotAnApply", "asked to apply what is not to be changed")),
         };
         let shown = self.lens.live(&step.id, &work.resource, &got);
@@ -151,23 +154,54 @@ impl Kube {
                 if let Some(hold) = there.and_then(|there| held_at(work.step, there)) {
                     return Err(work.failure(Class::Stalled, SCALE_DOWN_HELD, &hold.message));
                 }
-                self.update(work).await
+                self.update(work, None).await
             }
             Err(refused) => Err(self.give_up(work, &refused)),
         }
     }
 
-    async fn update(&self, work: &Work<'_>) -> Result<Value, Failure> {
-        let before = self.lens.shared(&work.step.id);
+    /// Updates. Where others may change fields, their live values are sent along, bound to the version that was read: else
+    /// they would be set back, removed or defaulted.
+    async fn update(&self, work: &Work<'_>, live: Option<&Live>) -> Result<Value, Failure> {
+        if work.step.policy.ignored.is_empty() {
+            return self.update_as_is(work, live).await;
+        }
+        let ignored = Ignored::new(&work.body, &work.step.policy.ignored);
+        for _ in 0..TRIES {
+            let whole = self.read_whole(&work.resource, work.namespace, work.name).await?;
+            let ours = managed::own(&whole, &self.options.manager).map(managed::paths).unwrap_or_default();
+            let mut body = work.body.clone();
+            ignored.carry(&mut body, &whole, &ours);
+            if let (Some(metadata), Some(version)) =
+                (body.get_mut("metadata").and_then(Value::as_object_mut), whole.pointer("/metadata/resourceVersion"))
+            {
+                metadata.insert("resourceVersion".to_owned(), version.clone());
+            }
+            match self.update_as_is(&Work { resource: work.resource.clone(), body, ..*work }, live).await {
+                Err(failure) if failure.reason == "Conflict" => {}
+                other => return other,
+            }
+        }
+        let what = "it changes faster than the values that others may change can be carried over";
+        Err(work.failure(Class::Retry, "Conflict", what))
+    }
+
+    async fn update_as_is(&self, work: &Work<'_>, live: Option<&Live>) -> Result<Value, Failure> {
+        if let Some(live) = live {
+            self.clear_the_way(work, live).await?;
+        }
         let got = match self.send(work, &work.body).await {
             Ok(got) => got,
             Err(refused) if refused.code == 422 => self.work_around(work, refused).await?,
             Err(refused) => return Err(self.give_up(work, &refused)),
         };
         let got = self.heal(work, got).await?;
-        let Some(before) = before else { return Ok(got) };
+        let Some(before) = live.and_then(|live| Some(&live.hands.as_ref()?.shared)).filter(|before| !before.is_empty())
+        else {
+            return Ok(got);
+        };
         // A field that we just dropped stays as long as somebody else holds it too.
-        let kept = leftovers::kept_by_others(&before, &got, &self.options.manager);
+        let kept = leftovers::kept_by_others(before, &got, &self.options.manager);
         if kept.is_empty() {
             return Ok(got);
         }
@@ -178,91 +212,38 @@ impl Kube {
         Ok(got)
     }
 
+    /// Takes over, before an update, what only a takeover can remove: fields that were added by hand where this is
+    /// strict, and holds in another version of the kind.
+    async fn clear_the_way(&self, work: &Work<'_>, live: &Live) -> Result<(), Failure> {
+        let (manager, version) = (self.options.manager.as_str(), work.api_version());
+        let strict = live.additions().iter().any(|it| it.strict);
+        let elsewhere = live.hands.as_ref().is_some_and(|hands| hands.edited_elsewhere);
+        if !strict && !elsewhere {
+            return Ok(());
+        }
+        let whole = self.read_whole(&work.resource, work.namespace, work.name).await?;
+        if strict {
+            let scope = self.lens.strict(&work.resource);
+            let ignored = Ignored::new(&work.body, &work.step.policy.ignored);
+            let added = foreign::added(&whole, manager, &scope, Some(&ignored));
+            let doomed: BTreeSet<&[String]> =
+                added.iter().filter(|(.., strict)| *strict).map(|(_, path, _)| path.as_slice()).collect();
+            let choose = |who: &str, path: &[String]| managed::by_hand(who) && doomed.contains(path);
+            self.take(&work.resource, &whole, &version, choose, &Paths::new()).await?;
+        }
+        if elsewhere {
+            self.patch_tested(&work.resource, &whole, |live| managed::release_elsewhere(live, manager, &version))
+                .await?;
+        }
+        Ok(())
+    }
+
     /// Emptying a map of a kind with unknown fields leaves a null behind once; a second apply removes it.
-    async fn heal(&self, work: &Work<'_>, got: Value) -> Result<Value, Failure> {
+    pub(super) async fn heal(&self, work: &Work<'_>, got: Value) -> Result<Value, Failure> {
         if !leftovers::has_null_leftover(&work.body, &got) {
             return Ok(got);
         }
         self.send(work, &work.body).await.map_err(|refused| self.give_up(work, &refused))
-    }
-
-    /// The server refuses an update as invalid. Apply merges with what others set and with defaults, so the manifest may
-    /// be valid all the same: tries, in this order, to empty maps beforehand, with other people's fields taken over, and with defaulted fields taken over; then finds out whether the refusal is about immutability.
-    async fn work_around(&self, work: &Work<'_>, mut refused: Refused) -> Result<Value, Failure> {
-        let live = self.read_whole(&work.resource, work.namespace, work.name).await?;
-        if live.pointer("/metadata/deletionTimestamp").is_some() {
-            return Err(terminating(&work.doing(), &live));
-        }
-        let emptied = leftovers::emptied(&work.body, &refused.details.causes);
-        if self.patch_tested(&work.resource, &live, |live| leftovers::emptying(live, &work.body, &emptied)).await? {
-            match self.send(work, &work.body).await {
-                Ok(got) => return Ok(got),
-                Err(again) if again.code == 422 => refused = again,
-                Err(other) => return Err(self.give_up(work, &other)),
-            }
-        }
-        let causes: Vec<(Vec<String>, bool)> =
-            refused.details.causes.iter().map(|cause| managed::field_path(&cause.field)).collect();
-        let concerned = |path: &[String]| causes.iter().any(|(prefix, _)| prefix.len() > 1 && path.starts_with(prefix));
-        let choose = |manager: &str, path: &[String]| managed::by_hand(manager) || concerned(path);
-        if self.take(&work.resource, &live, &work.api_version(), choose, &Paths::new()).await? {
-            match self.send(work, &work.body).await {
-                Ok(got) => return Ok(got),
-                Err(again) if again.code == 422 => refused = again,
-                Err(other) => return Err(self.give_up(work, &other)),
-            }
-        }
-        // A default that belongs to nobody and contradicts what is wanted now (rollingUpdate beside type Recreate).
-        let defaulted: Paths = refused
-            .details
-            .causes
-            .iter()
-            .filter(|cause| cause.reason == "FieldValueForbidden")
-            .filter(|cause| work.body.pointer(&pointer(&cause.field)).is_none())
-            .filter_map(|cause| managed::locate(&live, &cause.field))
-            .collect();
-        if !defaulted.is_empty() {
-            let live = self.read_whole(&work.resource, work.namespace, work.name).await?;
-            if self.take(&work.resource, &live, &work.api_version(), |_, _| false, &defaulted).await? {
-                match self.send(work, &work.body).await {
-                    Ok(got) => return Ok(got),
-                    Err(again) if again.code == 422 => refused = again,
-                    Err(other) => return Err(self.give_up(work, &other)),
-                }
-            }
-        }
-        if !self.is_transition_rule(work).await {
-            return Err(self.give_up(work, &refused));
-        }
-        if self.may_recreate(work) {
-            return self.recreate(work).await;
-        }
-        let said = classify(&work.doing(), &refused).message;
-        let how = if is_precious(&work.resource) {
-            "move to a new name, or, if what it holds may be lost, put windlass.dev/recreate: \"true\" on this very object"
-        } else {
-            "change it back, or put the annotation windlass.dev/recreate: \"true\" on the document to delete it and create \
-             it again"
-        };
-        let message = format!("{said}. The new state is valid, but cannot be reached from the present one: {how}");
-        Err(Failure::new(Class::Stalled, "Immutable", message))
-    }
-
-    /// Whether the manifest is valid by itself: a dry-run under another name succeeds.
-    pub(super) async fn is_transition_rule(&self, work: &Work<'_>) -> bool {
-        let mut stem = work.name.to_owned();
-        stem.truncate(50);
-        let name = format!("{}-windlass-check", stem.trim_end_matches(['-', '.']));
-        let mut body = work.body.clone();
-        if let Some(metadata) = body.get_mut("metadata").and_then(Value::as_object_mut) {
-            metadata.insert("name".to_owned(), name.as_str().into());
-        }
-        let path = format!(
-            "{}?fieldManager={}&force=true&dryRun=All",
-            work.resource.object(work.namespace, &name),
-            self.options.manager
-        );
-        self.wire.patch(&path, APPLY, &body).await.is_ok()
     }
 
     pub(super) fn may_recreate(&self, work: &Work<'_>) -> bool {
@@ -274,7 +255,7 @@ impl Kube {
     }
 
     /// Deletes with everything that hangs on it, waits until it is gone, creates.
-    async fn recreate(&self, work: &Work<'_>) -> Result<Value, Failure> {
+    pub(super) async fn recreate(&self, work: &Work<'_>) -> Result<Value, Failure> {
         if !self.may_recreate(work) {
             return Err(work.failure(Class::Stalled, "Immutable", "it may not be recreated"));
         }
@@ -297,7 +278,7 @@ impl Kube {
         self.wire.patch(&path, APPLY, body).await
     }
 
-    async fn send(&self, work: &Work<'_>, body: &Value) -> Result<Value, Refused> {
+    pub(super) async fn send(&self, work: &Work<'_>, body: &Value) -> Result<Value, Refused> {
         let path = format!(
             "{}?fieldManager={}&force=true",
             work.resource.object(work.namespace, work.name),
@@ -306,7 +287,7 @@ impl Kube {
         self.wire.patch(&path, APPLY, body).await
     }
 
-    fn give_up(&self, work: &Work<'_>, refused: &Refused) -> Failure {
+    pub(super) fn give_up(&self, work: &Work<'_>, refused: &Refused) -> Failure {
         let mut failure = classify(&work.doing(), refused);
         if failure.reason == "CrdMissing" {
             self.discovery.forget();
@@ -319,13 +300,8 @@ impl Kube {
     }
 }
 
-fn is_precious(resource: &Resource) -> bool {
+pub(super) fn is_precious(resource: &Resource) -> bool {
     PRECIOUS.contains(&(resource.group.as_str(), resource.kind.as_str()))
-}
-
-/// RFC 6901 pointer of a cause's field.
-fn pointer(field: &str) -> String {
-    format!("/{}", field.replace('[', ".").replace(']', "").replace('.', "/"))
 }
 
 /// Preconditions and propagation of a delete.

@@ -2,8 +2,6 @@
 //!
 //! Pure. Called by `apply`.
 
-use std::collections::BTreeSet;
-
 use serde_json::{Value, json};
 
 use super::managed::{self, Paths};
@@ -26,13 +24,13 @@ pub(super) fn has_null_leftover(sent: &Value, got: &Value) -> bool {
     }
 }
 
-/// Paths that we held before an apply, do not hold after it, and that another manager keeps in place.
+/// Paths that we held before an apply (by their short hashes), do not hold after it, and that another manager keeps in
+/// place.
 #[must_use]
-pub(super) fn kept_by_others(before: &Paths, got: &Value, manager: &str) -> Paths {
+pub(super) fn kept_by_others(before: &[u32], got: &Value, manager: &str) -> Paths {
     let now = managed::own(got, manager).map(managed::paths).unwrap_or_default();
-    let dropped: Paths = before.difference(&now).cloned().collect();
-    let theirs: BTreeSet<Vec<String>> = managed::foreign(got, manager).flat_map(|(_, paths)| paths).collect();
-    dropped.intersection(&theirs).cloned().collect()
+    let theirs = managed::foreign(got, manager).flat_map(|(_, paths)| paths);
+    theirs.filter(|path| !now.contains(path) && before.contains(&managed::short(path))).collect()
 }
 
 /// The pointers (RFC 6901) of empty maps and lists in what was sent, at places that a refusal for a null names: a typed
@@ -92,7 +90,7 @@ mod tests {
             entry("me", "Apply", json!({"f:a": {}})),
             entry("kubectl-create", "Update", json!({"f:b": {}, "f:c": {}})),
         ]}});
-        let before = Paths::from([vec!["f:a".to_owned()], vec!["f:b".to_owned()], vec!["f:d".to_owned()]]);
+        let before = ["f:a", "f:b", "f:d"].map(|path| managed::short(&[path.to_owned()]));
         assert_eq!(kept_by_others(&before, &got, "me"), Paths::from([vec!["f:b".to_owned()]]));
     }
 

@@ -6,7 +6,7 @@
 //! ```text
 //! wire ─ one request, one answer          answers ─ answer → class, reason, message (pure)
 //! discovery ─ kinds                       normalise, leftovers, managed, kstatus, lens ─ pure
-//! observe → apply, remove, settle         store ─ the inventory        crds, status, hash_key ─ what is written beside
+//! observe → apply (work_around), explain, remove, settle         store ─ the inventory        crds, status, hash_key ─ what is written beside
 //! mirror ─ one watch a kind: what observe and settle read, and what rings
 //! reader ─ looks and rehearses only (project ─ pure)                   owned ─ what carries our mark, for repair
 //! ```
@@ -19,7 +19,9 @@ mod claims;
 pub mod connect;
 mod crds;
 mod discovery;
+mod explain;
 mod hash_key;
+pub mod health;
 mod kstatus;
 pub mod lease;
 mod leftovers;
@@ -36,6 +38,7 @@ mod settle;
 mod status;
 mod store;
 mod wire;
+mod work_around;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -84,6 +87,10 @@ pub struct Options {
     pub adoption: Adoption,
     /// Acts even on a CR of our own kinds that another controller acts on.
     pub take_over: bool,
+    /// Kinds in which foreign additions are removed; none: the default ones.
+    pub strict: Option<Vec<String>>,
+    /// Health checks that the sync brings along.
+    pub health: health::HealthChecks,
     /// (group, kind) of our own kinds: their CRs are ready once applied, since their Ready condition is our own output.
     pub own_kinds: BTreeSet<(String, String)>,
     /// How long one deletion is waited for. Default: 60 s.
@@ -112,6 +119,8 @@ impl Options {
             source_url: source_url.to_owned(),
             adoption: Adoption::default(),
             take_over: false,
+            strict: None,
+            health: health::HealthChecks::default(),
             own_kinds: BTreeSet::new(),
             delete_wait: Duration::from_secs(60),
             timing: Timing::default(),
@@ -228,6 +237,7 @@ impl World for Kube {
     }
 
     fn expect(&self, plan: &Plan) {
+        plan.steps.iter().for_each(|step| self.lens.heed(step));
         self.mirror.expect(plan);
     }
 
@@ -261,6 +271,10 @@ impl World for Kube {
 
     async fn hash_key(&self) -> Result<Option<HashKey>, Failure> {
         self.key().await.map(Some)
+    }
+
+    async fn explain(&self, step: &Step) -> Option<String> {
+        self.explain_drift(step).await
     }
 
     fn statuses(&self) -> BTreeMap<StepId, LiveStatus> {

@@ -9,11 +9,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use futures::{StreamExt, stream};
 use serde_json::Value;
 
-use super::Kube;
 use super::answers::{Doing, classify};
 use super::discovery::{Known, Resource};
 use super::mirror::Told;
 use super::wire::{JSON, METADATA};
+use super::{Kube, managed};
 use crate::diff::seen::other_sync;
 use crate::diff::{Live, Observed, Seen, Which};
 use crate::inventory::Inventory;
@@ -51,6 +51,7 @@ impl Kube {
             if is_probe {
                 probes.insert(&step.id);
             }
+            self.lens.heed(step);
             if !which.has(&step.id) {
                 continue;
             }
@@ -188,6 +189,19 @@ pub(super) fn controller(object: &Value) -> Option<String> {
     let owner = references.iter().find(|it| it.get("controller").and_then(Value::as_bool) == Some(true))?;
     let text = |key| owner.get(key).and_then(Value::as_str).unwrap_or_default();
     Some(format!("{} {}", text("kind"), text("name")))
+}
+
+/// An owner among an object's references that is no controller, unless the reference is our own.
+pub(super) fn owner(object: &Value, manager: &str) -> Option<String> {
+    let references = object.pointer("/metadata/ownerReferences")?.as_array()?;
+    let ours = managed::own(object, manager).and_then(|own| own.pointer("/f:metadata/f:ownerReferences"));
+    let text = |owner: &Value, key: &str| owner.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let is_ours = |owner: &&Value| {
+        let key = format!("k:{{\"uid\":\"{}\"}}", text(owner, "uid"));
+        ours.is_some_and(|ours| ours.get(&key).is_some())
+    };
+    let owner = references.iter().find(|owner| !is_ours(owner))?;
+    Some(format!("{} {}", text(owner, "kind"), text(owner, "name")))
 }
 
 /// A label.

@@ -12,7 +12,7 @@ use super::adopt::terminating;
 use super::answers::{Doing, classify};
 use super::apply::delete_options;
 use super::discovery::{Known, Resource};
-use super::observe::{controller, label};
+use super::observe::{controller, label, owner};
 use super::wire::METADATA;
 use super::{Kube, managed};
 use crate::diff::Live;
@@ -102,6 +102,13 @@ impl Kube {
         if let Some(controller) = controller(live) {
             let message =
                 format!("{doing}: refused, since {controller} owns it now; only the inventory lists it as ours");
+            return Err(Failure::new(Class::Stalled, "ForeignOwner", message));
+        }
+        if let Some(owner) = owner(live, &self.options.manager).filter(|_| proof == Proof::LabelAndEntry) {
+            let message = format!(
+                "{doing}: refused, since an owner reference ties it to {owner}; remove that reference, or \
+                                   delete it by hand"
+            );
             return Err(Failure::new(Class::Stalled, "ForeignOwner", message));
         }
         let labelled = label(live, PART_OF) == Some(self.options.part_of.as_str());

@@ -61,6 +61,25 @@ fn a_request_is_answered_and_an_annotation_releases_a_refused_deletion() {
 }
 
 #[test]
+fn a_field_that_somebody_adds_is_told_by_one_event() {
+    let cluster = cluster();
+    let repo = GitRepo::with(&[("one.yaml", &map("one"))]);
+    cluster.follow("additions", &repo, json!({}));
+    cluster.await_ready("additions", "Synced");
+    let patch = r#"{"data":{"theirs":"1"}}"#;
+    cluster.plane.kubectl(&["patch", "configmap/one", "-n", "additions", "--type=merge", "-p", patch]);
+    let told = "{range .items[?(@.reason==\"ForeignFields\")]}{.message}{\"\\n\"}{end}";
+    until_blocking("an Event", || (!cluster.get("additions", "events", told).is_empty()).then_some(()));
+    repo.write("two.yaml", &map("two")).commit("one more pass");
+    cluster.await_value("additions", "configmap/two", NAME, "two");
+    cluster.await_ready("additions", "Synced");
+    let events = cluster.get("additions", "events", told);
+    assert_eq!(events.lines().count(), 1, "{events}");
+    assert!(events.contains("ConfigMap/additions/one") && events.contains("data.theirs (kubectl-patch)"), "{events}");
+    cluster.await_ready("additions", "Synced");
+}
+
+#[test]
 fn a_kind_that_appears_later_is_applied_as_the_cluster_has_it() {
     let cluster = cluster();
     let lake = "apiVersion: water.example.com/v1\nkind: Lake\nmetadata:\n  name: garda\n";

@@ -8,21 +8,26 @@ use windlass::diff::compare::Rules;
 use windlass::diff::{Which, diff};
 use windlass::inventory::Inventory;
 use windlass::plan::{State, Step};
+use windlass::sync::spec::Ignore;
 use windlass::target::World;
 use windlass::target::execute::{Applied, Limits, execute};
 
 use super::sync::{Sync, config_map, deployment, plan};
 
 /// One pass from what is stored.
-async fn pass(sync: &Sync, steps: &[Step]) -> Applied {
+pub(super) async fn pass(sync: &Sync, steps: &[Step]) -> Applied {
+    pass_with(sync, steps, &Rules { prune: true, ..Rules::default() }, &[]).await
+}
+
+/// The same with rules of the test's own, and with fields that others may change.
+pub(super) async fn pass_with(sync: &Sync, steps: &[Step], rules: &Rules, ignore: &[Ignore]) -> Applied {
     let stored = sync.kube.load_inventory().await.expect("an inventory");
     let fresh = || Inventory::new(sync.options.sync_id.clone(), sync.options.source_url.clone());
     let inventory = stored.unwrap_or_else(fresh);
-    let mut plan = plan(steps.to_vec());
+    let mut plan = plan(steps.to_vec()).ignoring(ignore, None);
     plan.held.present = Arc::new(steps.iter().map(|step| step.origin.path.clone()).collect());
     let observed = sync.kube.observe(&plan, &inventory, Which::All).await;
-    let rules = Rules { prune: true, ..Rules::default() };
-    let difference = diff(&plan, &observed, &inventory, &rules, Which::All);
+    let difference = diff(&plan, &observed, &inventory, rules, Which::All);
     let limits = Limits {
         timeout: Duration::from_secs(60),
         concurrency: 32,
@@ -31,7 +36,7 @@ async fn pass(sync: &Sync, steps: &[Step]) -> Applied {
     execute(&sync.kube, &plan, &difference, inventory, &limits, |_, _| {}).await
 }
 
-fn all_ready(applied: &Applied) {
+pub(super) fn all_ready(applied: &Applied) {
     for (id, outcome) in &applied.steps {
         assert_eq!(outcome.state, State::Ready, "{id}: {outcome:?}");
     }

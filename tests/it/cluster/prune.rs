@@ -42,6 +42,26 @@ async fn uid_proof_both_ways() {
     sync.create(&step).await.unwrap();
     sync.delete(&step).await.unwrap();
     assert_eq!(sync.see(&step).await, Seen::Absent);
+
+    // Its label is moved after our read and before our delete, which the uid alone would let through.
+    sync.create(&step).await.unwrap();
+    let moved = std::sync::atomic::AtomicBool::new(false);
+    let (plane, namespace) = (sync.plane, sync.namespace.to_string());
+    let label = format!("{}=applyset-other-v1", windlass::sync::PART_OF);
+    let move_label = move |seen: &crate::support::proxy::Seen| {
+        if seen.method == "DELETE" && !moved.swap(true, std::sync::atomic::Ordering::SeqCst) {
+            plane.kubectl(&["label", "configmap", "a", "-n", &namespace, "--overwrite", &label]);
+        }
+        false
+    };
+    sync.proxy.forget();
+    sync.proxy.answer(move_label, 1, crate::support::proxy::Answer::unavailable());
+    let failure = sync.delete(&step).await.unwrap_err();
+    assert_eq!((failure.class, failure.reason), (Class::Stalled, "NotOurs"), "{failure:?}");
+    assert!(failure.message.contains("applyset-other-v1"), "{}", failure.message);
+    let deletes = sync.proxy.writes().len();
+    assert_eq!(deletes, 1, "one delete, refused by the server");
+    assert_eq!(sync.get(&path).await["metadata"]["name"], "a", "it is still there");
 }
 
 #[tokio::test]

@@ -51,6 +51,12 @@ impl Sync {
         Self { plane, namespace, proxy, options, kube, client }
     }
 
+    /// Another process takes over: nothing is remembered.
+    pub(crate) async fn restart(&mut self) {
+        let connection = connect(Some(&self.proxy.kubeconfig(self.plane)), None).await.expect("a connection");
+        self.kube = Kube::new(connection.client, self.options.clone());
+    }
+
     /// The step of a manifest. Without a namespace it gets the test's, if `namespaced`.
     pub(crate) fn step(&self, manifest: Value) -> Step {
         let mut manifest = manifest;

@@ -70,8 +70,13 @@ async fn a_status_and_a_foreign_field_cost_no_request() {
     let map = followed.sync.path("api/v1", "configmaps", "a");
     let path = followed.sync.path("apis/apps/v1", "deployments", "d");
     followed.sync.patch_by_hand(&map, &json!({ "metadata": { "labels": { "team": "blue" } } })).await;
-    followed.sync.patch_by_hand(&map, &json!({ "data": { "b": "theirs" } })).await;
-    followed.sync.patch_by_hand(&path, &json!({ "spec": { "minReadySeconds": 1 } })).await;
+    // A controller's fields; what people add is told, and so rings.
+    for (path, patch) in
+        [(&map, json!({ "data": { "b": "theirs" } })), (&path, json!({ "spec": { "minReadySeconds": 1 } }))]
+    {
+        let path = format!("{path}?fieldManager=injector");
+        followed.sync.by_hand("PATCH", &path, "application/merge-patch+json", &patch).await.unwrap();
+    }
     let status = json!({ "status": { "conditions": [{ "type": "Mine", "status": "True" }] } });
     followed.sync.patch_by_hand(&format!("{path}/status"), &status).await;
     followed.has_ignored(before, 4).await;

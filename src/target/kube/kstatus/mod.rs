@@ -232,18 +232,22 @@ fn crd(object: &Value) -> Readiness {
     condition(object, "Established")
 }
 
-/// A custom resource: `Ready`, if it has such a condition, or Stalled; otherwise being there is being ready.
+/// A custom resource: what is Stalled has failed, what is Reconciling is on its way, and else `Ready` decides; without
+/// such conditions, being there is being ready. False is not failed: most controllers say so while they work.
 fn custom(object: &Value) -> Readiness {
     if let Some(stalled) = find(object, "Stalled").filter(|it| text(it, "/status") == "True") {
         return Failed(text(stalled, "/message").to_owned());
     }
-    match find(object, "Ready") {
-        Some(_) => condition(object, "Ready"),
-        None if find(object, "Reconciling").is_some_and(|it| text(it, "/status") == "True") => {
-            Progressing("its controller is at work".to_owned())
-        }
-        None => Ready,
+    if let Some(working) = find(object, "Reconciling").filter(|it| text(it, "/status") == "True") {
+        return Progressing(format!("its controller is at work: {}", text(working, "/message")));
     }
+    let Some(ready) = find(object, "Ready") else { return Ready };
+    // Some controllers say only in the condition which generation they speak of.
+    let generation = number(object, "/metadata/generation", 0);
+    if number(ready, "/observedGeneration", generation) < generation {
+        return Progressing("its controller has not seen the change yet".to_owned());
+    }
+    condition(object, "Ready")
 }
 
 fn condition(object: &Value, kind: &str) -> Readiness {

@@ -156,6 +156,57 @@ fn each_kind_is_ready_progressing_or_failed() {
     }
 }
 
+/// What a controller says, in the words of kstatus: Reconciling, Stalled and Ready, and the generation that it speaks of.
+/// `r`, `p` and `f` are ready, progressing and failed.
+#[test]
+fn custom_resources_follow_kstatus() {
+    // Ready, Reconciling and Stalled as True, False, Unknown or absent; observedGeneration of 2.
+    const TABLE: &[(&str, &str, &str, Option<i64>, char)] = &[
+        ("", "", "", None, 'r'),
+        ("", "", "", Some(1), 'p'),
+        ("", "", "", Some(2), 'r'),
+        ("T", "", "", None, 'r'),
+        ("T", "", "", Some(1), 'p'),
+        ("F", "", "", Some(2), 'p'),
+        ("U", "", "", Some(2), 'p'),
+        ("", "T", "", Some(2), 'p'),
+        ("T", "T", "", Some(2), 'p'),
+        ("T", "F", "", Some(2), 'r'),
+        ("", "", "T", Some(2), 'f'),
+        ("F", "", "T", Some(2), 'f'),
+        ("T", "", "F", Some(2), 'r'),
+        ("F", "", "F", Some(2), 'p'),
+        ("F", "T", "T", Some(2), 'f'),
+        ("", "", "T", Some(1), 'p'),
+    ];
+    for (ready, reconciling, stalled, observed, wanted) in TABLE {
+        let status = |letter: &str| match letter {
+            "T" => "True",
+            "F" => "False",
+            _ => "Unknown",
+        };
+        let all = [("Ready", ready), ("Reconciling", reconciling), ("Stalled", stalled)];
+        let conditions: Vec<Value> = all
+            .iter()
+            .filter(|(_, letter)| !letter.is_empty())
+            .map(|(kind, letter)| json!({"type": kind, "status": status(letter), "reason": "R", "message": "m"}))
+            .collect();
+        let found =
+            of("example.com/v1", "X", json!({}), json!({"observedGeneration": observed, "conditions": conditions}));
+        let letter = match &found {
+            Ready => 'r',
+            Progressing(_) => 'p',
+            Failed(_) => 'f',
+        };
+        assert_eq!(letter, *wanted, "{ready:?} {reconciling:?} {stalled:?} {observed:?}: {found:?}");
+    }
+    let old = json!({"conditions": [{"type": "Ready", "status": "True", "observedGeneration": 1}]});
+    assert!(
+        matches!(of("example.com/v1", "X", json!({}), old), Progressing(_)),
+        "a condition of the generation before"
+    );
+}
+
 #[test]
 fn what_is_being_deleted_is_not_ready() {
     let object = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"deletionTimestamp": "x"}});

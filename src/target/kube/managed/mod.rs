@@ -3,6 +3,9 @@
 //!
 //! Pure. Called by `observe`, `apply` and `remove`.
 
+pub(super) mod foreign;
+pub(super) mod ignored;
+
 use std::collections::BTreeSet;
 
 use serde_json::{Map, Value, json};
@@ -114,6 +117,61 @@ pub(super) fn acting(object: &Value, manager: &str) -> Option<String> {
     writers.find(|name| *name != ours && !by_hand(name)).map(|name| format!("{name} writes its status"))
 }
 
+/// What has to be known before an apply, to see after it what a removal did not remove: short hashes of the paths that
+/// both we and somebody else hold, of all of ours if a person edited the object in another version of its kind.
+#[must_use]
+pub(super) fn shared(object: &Value, manager: &str) -> Vec<u32> {
+    let Some(own) = own(object, manager) else { return Vec::new() };
+    let version = entries(object).find(|(name, operation, ..)| *name == manager && *operation == "Apply");
+    let version = version.map_or("", |(_, _, version, _)| version);
+    let mut others = entries(object).filter(|(name, operation, ..)| takeable(name, operation, manager)).peekable();
+    if others.peek().is_none() {
+        return Vec::new();
+    }
+    let ours = paths(own);
+    let mut found = BTreeSet::new();
+    for (name, _, of, fields) in others {
+        let elsewhere = of != version && by_hand(name);
+        let theirs = paths(fields);
+        found.extend(ours.iter().filter(|path| elsewhere || theirs.contains(*path)).map(|path| short(path)));
+    }
+    found.into_iter().collect()
+}
+
+/// Whether a person holds fields in another version of the kind than ours.
+#[must_use]
+pub(super) fn edited_elsewhere(object: &Value, manager: &str, api_version: &str) -> bool {
+    entries(object)
+        .any(|(name, operation, of, _)| of != api_version && by_hand(name) && takeable(name, operation, manager))
+}
+
+/// One JSON patch that makes people's entries of other versions of the kind nobody's: what they hold is then held by us
+/// alone, if by anybody. None if there are none.
+#[must_use]
+pub(super) fn release_elsewhere(live: &Value, manager: &str, api_version: &str) -> Option<Value> {
+    let resource_version = live.pointer("/metadata/resourceVersion")?.as_str()?;
+    let all = live.pointer("/metadata/managedFields").and_then(Value::as_array)?;
+    let stays = |entry: &&Value| {
+        let (name, operation) = (text(entry, "manager"), text(entry, "operation"));
+        let main = text(entry, "subresource").is_empty();
+        !(main && text(entry, "apiVersion") != api_version && by_hand(name) && takeable(name, operation, manager))
+    };
+    let kept: Vec<&Value> = all.iter().filter(stays).collect();
+    (kept.len() < all.len()).then(|| {
+        json!([
+            { "op": "test", "path": "/metadata/resourceVersion", "value": resource_version },
+            { "op": "replace", "path": "/metadata/managedFields", "value": kept },
+        ])
+    })
+}
+
+/// A path in four bytes.
+#[must_use]
+pub(super) fn short(path: &[String]) -> u32 {
+    let hash = canonical::hash_bytes(path.join("\n").as_bytes());
+    u32::from_str_radix(hash.get(..8).unwrap_or_default(), 16).unwrap_or_default()
+}
+
 fn takeable(name: &str, operation: &str, manager: &str) -> bool {
     match operation {
         "Update" => true,
@@ -154,9 +212,8 @@ pub(super) fn takeover(
             time = entry.get("time").cloned();
             continue;
         }
-        // Paths mean the same only in the same version of the kind.
-        let same = text(entry, "apiVersion") == api_version;
-        let Some(held) = entry.get("fieldsV1").filter(|_| main && same && takeable(name, operation, manager)) else {
+        // In another version of the kind, a path of the same name is taken for the same field.
+        let Some(held) = entry.get("fieldsV1").filter(|_| main && takeable(name, operation, manager)) else {
             kept.push(entry.clone());
             continue;
         };

@@ -152,7 +152,8 @@ impl Record {
             || old.other_owner != new.other_owner
             || old.acted_on != new.acted_on
             || old.terminating != new.terminating
-            || old.takes_data != new.takes_data;
+            || old.takes_data != new.takes_data
+            || old.additions() != new.additions();
         let unexplained = self.generation != newer.generation && self.others == newer.others;
         Difference {
             moved,
