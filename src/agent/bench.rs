@@ -101,7 +101,7 @@ pub(super) struct Memory {
 pub(super) enum Pause {
     /// A person paused it.
     Suspended,
-    /// No window is open, or other syncs have to be ready first.
+    /// No window is open, other syncs have to be ready first, or another agent works for it.
     Held,
 }
 

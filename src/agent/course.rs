@@ -68,27 +68,6 @@ impl Course {
     pub(super) fn which(&self) -> Which<'_> {
         self.part.as_ref().map_or(Which::All, Which::Only)
     }
-
-    /// Asks what the declared CRs that the pass touched say of themselves.
-    pub(super) fn look_at_statuses<W: World>(&mut self, bench: &Bench<W>) {
-        let Some(prepared) = &self.prepared else { return };
-        self.live = match &self.part {
-            None => bench.world.statuses(),
-            Some(part) => {
-                let plan = &prepared.plan;
-                let owned = plan.steps.iter().filter_map(|step| Some((&step.id, step.owner.as_ref()?)));
-                let owners: BTreeMap<&StepId, &StepId> = owned.collect();
-                let mut ids: BTreeSet<&StepId> = BTreeSet::new();
-                for step in plan.steps.iter().filter(|step| part.contains(&step.id)) {
-                    let mut above = Some(&step.id);
-                    while let Some(id) = above.filter(|id| ids.insert(id)) {
-                        above = owners.get(id).copied();
-                    }
-                }
-                ids.into_iter().filter_map(|id| Some((id.clone(), bench.world.status(id)?))).collect()
-            }
-        };
-    }
 }
 
 /// What is known is stored at most this often while much happens; it is stored in the end.
@@ -151,7 +130,7 @@ pub(super) async fn finish<W: World>(
     end: End<'_>,
     opens: Option<jiff::Timestamp>,
 ) -> Ended {
-    course.look_at_statuses(bench);
+    course.live = bench.world.statuses();
     let summary = summarize(&memory.summary, &facts(bench, memory, course, end));
     memory.summary = summary;
     memory.live = None;

@@ -65,6 +65,7 @@ pub(super) async fn pass<W: World>(
             // The other agent writes: what was stored is read again when it is our turn.
             memory.inventory = None;
             memory.todo.all = true;
+            memory.pause = Some(Pause::Held);
             return finish(bench, memory, &mut course, End::Elsewhere(&message), None).await;
         }
         Err(Away::Failed(failure)) => return target_failed(bench, memory, &mut course, &failure).await,
@@ -147,7 +148,7 @@ pub(super) async fn pass<W: World>(
     let wide = new_plan || why.frees();
     course.part = scope::part(&memory.todo, &memory.opens, &memory.unwanted, plan, wide, now);
     let observed = timed(bench, Stage::Observe, bench.world.observe(plan, &inventory, course.which())).await;
-    course.look_at_statuses(bench);
+    course.live = bench.world.statuses();
     bench.writer.saw(plan, &course.live);
     let began = Instant::now();
     let rules = Rules {

@@ -81,6 +81,7 @@ pub(super) async fn run<W: World>(
         if let (true, Some(tick)) = (why.is_sweep(), tick) {
             sweep = Some(Instant::now() + tick);
         }
+        let rang = why.is_drift();
         let (ended, left) = watched_pass(bench, memory, why, &mut triggers, stop).await;
         failures = if ended.retry { failures.saturating_add(1) } else { 0 };
         why = left;
@@ -98,15 +99,15 @@ pub(super) async fn run<W: World>(
         if let Some(opens) = ended.opens {
             let pause = Duration::try_from(opens.duration_since((bench.clock)())).unwrap_or_default();
             alarms.push((Instant::now() + pause, Alarm::Rings(Trigger::Window)));
-        } else if !ended.retry {
-            // A failure of the whole pass has its own pause, and a closed window lets nothing be done.
+        } else if !ended.could_not_run && memory.pause.is_none() {
+            // A failure of the whole pass has its own pause, and while nothing may be written nothing can be tried again.
             alarms.extend(memory.opens.next().map(|next| (next, Alarm::Rings(Trigger::Retry))));
         }
         alarms.extend(sweep.map(|at| (at, Alarm::Rings(Trigger::Sweep))));
         if memory.unsaved {
             alarms.push((memory.saved.map_or_else(Instant::now, |at| at + SAVE), Alarm::Save));
         }
-        let useless = ended.wrote.applied + ended.wrote.pruned == 0 && !ended.cut_short;
+        let useless = rang && ended.wrote.applied + ended.wrote.pruned == 0 && !ended.cut_short;
         let deaf_until = if useless { Instant::now() + REST } else { Instant::now() };
         let ring = async {
             tokio::time::sleep_until(deaf_until).await;

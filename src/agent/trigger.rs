@@ -77,6 +77,12 @@ impl Batch {
         self.has(&[Trigger::Neighbour])
     }
 
+    /// Whether the world rang.
+    #[must_use]
+    pub fn is_drift(self) -> bool {
+        self.has(&[Trigger::Drift])
+    }
+
     /// Whether steps are due to be verified.
     #[must_use]
     pub fn is_sweep(self) -> bool {

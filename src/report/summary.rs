@@ -162,7 +162,7 @@ pub fn summarize(previous: &Summary, facts: &Facts<'_>) -> Summary {
     counts.pruned = facts.wrote.pruned;
     let (mut statuses, mut touched) = (Arc::clone(&previous.crs), BTreeSet::new());
     if let Some(plan) = facts.plan {
-        touched = crs::touched(facts, plan);
+        touched = crs::touched(previous, facts, plan);
         crs::statuses(previous, facts, plan, &steps, &touched, &mut statuses);
     }
 

@@ -124,8 +124,4 @@ impl World for Target {
     fn statuses(&self) -> BTreeMap<StepId, LiveStatus> {
         each!(self, world => World::statuses(world.as_ref()))
     }
-
-    fn status(&self, id: &StepId) -> Option<LiveStatus> {
-        each!(self, world => World::status(world.as_ref(), id))
-    }
 }

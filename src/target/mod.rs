@@ -90,10 +90,6 @@ pub trait World: Send + Sync {
     fn statuses(&self) -> BTreeMap<StepId, LiveStatus> {
         BTreeMap::new()
     }
-    /// The same of one of them.
-    fn status(&self, id: &StepId) -> Option<LiveStatus> {
-        self.statuses().remove(id)
-    }
 }
 
 /// What may have moved in the world.

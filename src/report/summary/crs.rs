@@ -12,11 +12,16 @@ use crate::diff::guard::reasons::OTHER_CONTROLLER;
 use crate::kinds::{self, ChildState, Cr, StatusInput};
 use crate::plan::{Plan, StepId};
 use crate::report::view::Steps;
+use crate::target::LiveStatus;
 
 /// The declared CRs that the pass had anything to do with: itself, or something it expands to.
-pub(super) fn touched(facts: &Facts<'_>, plan: &Plan) -> BTreeSet<StepId> {
+pub(super) fn touched(previous: &Summary, facts: &Facts<'_>, plan: &Plan) -> BTreeSet<StepId> {
     let is_ours = |id: &StepId| id.object_parts().is_some_and(|parts| kinds::find(parts.group, parts.kind).is_some());
-    let mut touched = BTreeSet::new();
+    // Somebody else changed what it says of itself: that is put right in passing.
+    let differs = |(id, live): &(&StepId, &LiveStatus)| {
+        previous.crs.get(*id).is_some_and(|said| live.status.as_ref() != Some(said))
+    };
+    let mut touched: BTreeSet<StepId> = facts.live.iter().filter(differs).map(|(id, _)| id.clone()).collect();
     if facts.same_plan && facts.outcomes.is_empty() {
         return touched;
     }
@@ -24,7 +29,8 @@ pub(super) fn touched(facts: &Facts<'_>, plan: &Plan) -> BTreeSet<StepId> {
     for step in plan.steps.iter().filter(|step| !facts.same_plan || facts.outcomes.contains_key(&step.id)) {
         // A CR answers for what its own CRs expand to as well.
         let mut above = owners.get(&step.id).copied();
-        while let Some(owner) = above.filter(|owner| touched.insert((*owner).clone())) {
+        while let Some(owner) = above {
+            touched.insert(owner.clone());
             above = owners.get(owner).copied();
         }
         if is_ours(&step.id) {

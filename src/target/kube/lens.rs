@@ -103,11 +103,6 @@ impl Lens {
         self.memory().clone()
     }
 
-    /// The same of one of them.
-    pub(super) fn status(&self, id: &StepId) -> Option<LiveStatus> {
-        self.memory().get(id).cloned()
-    }
-
     /// The object is gone.
     pub(super) fn forget(&self, id: &StepId) {
         self.memory().remove(id);

@@ -281,10 +281,6 @@ impl World for Kube {
         Self::statuses(self)
     }
 
-    fn status(&self, id: &StepId) -> Option<LiveStatus> {
-        self.lens.status(id)
-    }
-
     fn ails(&self) -> bool {
         self.mirror.ails()
     }
