@@ -29,7 +29,6 @@ pub(super) struct Often {
 
 /// An agent on a repository of so many objects, behind a proxy that counts.
 struct Life<'a> {
-    size: usize,
     round: String,
     windlass: Windlass,
     proxy: Proxy,
@@ -76,7 +75,6 @@ pub(super) fn life(
     let began = Instant::now();
     let agent = start(&windlass);
     let mut life = Life {
-        size,
         windlass,
         proxy,
         repository: git2::Repository::open(made.path()).expect("a repository"),

@@ -194,10 +194,10 @@ pub(super) async fn pass<W: World>(
     }
     memory.fights.corrected(corrections, &course.outcomes, (bench.clock)());
     edits::tell(&bench.world, plan, &diff, &mut course.outcomes).await;
-    if new_plan || course.wrote.pruned > 0 {
-        if let Some(inventory) = &memory.inventory {
-            bench.world.retire(inventory);
-        }
+    if (new_plan || course.wrote.pruned > 0)
+        && let Some(inventory) = &memory.inventory
+    {
+        bench.world.retire(inventory);
     }
     if wrote_kinds(plan, &diff) {
         memory.kinds_asked = None;
