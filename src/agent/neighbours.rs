@@ -34,6 +34,8 @@ struct Standing {
     follows: Option<Follows>,
     /// The revision that its newest pass is about.
     attempted: Option<String>,
+    /// The revision of which it is known what the sync wants.
+    planned: Option<String>,
     /// The revision at which it was ready when its last pass ended.
     ready_at: Option<String>,
     /// It waits: with which revision, for what.
@@ -96,6 +98,30 @@ impl Neighbours {
                 }
             }
         });
+    }
+
+    /// What a sync wants of this revision is known to all.
+    pub(super) fn planned(&self, key: &Key, revision: &str) {
+        if let Some(sync) = self.all().syncs.get_mut(key) {
+            sync.planned = Some(revision.to_owned());
+        }
+    }
+
+    /// Whether a sync that follows the same has not said yet what it wants of this revision: what one of them gives up
+    /// may be what another one is about to take. Those that are behind are rung.
+    pub(super) fn are_behind(&self, key: &Key, revision: &str) -> bool {
+        let all = self.all();
+        let Some(sync) = all.syncs.get(key) else { return false };
+        let others = all.syncs.iter().filter(|(other, _)| *other != key).map(|(_, other)| other);
+        let behind: Vec<&Standing> =
+            others.filter(|other| sync.together(other) && other.planned.as_deref() != Some(revision)).collect();
+        for other in behind.iter().filter(|other| other.attempted.as_deref() != Some(revision)) {
+            if let Some(bell) = &other.bell {
+                // A full bell is a rung bell.
+                _ = bell.try_send(Trigger::Files);
+            }
+        }
+        !behind.is_empty()
     }
 
     /// A pass of a sync has ended; `ready_at` is its revision if everything is ready.

@@ -41,6 +41,11 @@ const LIVE_WRITE: Duration = Duration::from_secs(3);
 /// Writes in flight at once, at most.
 const CONCURRENCY: usize = 32;
 
+/// Other syncs of the same source have so long to say what they want of a revision.
+const OTHERS: Duration = Duration::from_secs(2);
+/// They are looked at this often.
+const LOOK: Duration = Duration::from_millis(10);
+
 /// What ends a pass early.
 #[derive(Clone, Debug)]
 pub(super) struct Stop {
@@ -143,6 +148,7 @@ pub(super) async fn pass<W: World>(
         bench.world.expect(plan);
         memory.unwanted = inventory.unwanted(plan).map(|(id, _)| id.clone()).collect();
         bench.board.claims.publish(&bench.part_of(), plan, Some(&inventory));
+        await_others(bench, memory, &revision.id, &stop.cancel).await;
     }
     let now = tokio::time::Instant::now();
     let wide = new_plan || why.frees();
@@ -215,6 +221,20 @@ pub(super) async fn pass<W: World>(
         bench.board.tell(landed(bench, memory, &course, &prepared, is_new, first));
     }
     Ended { cut_short, ..ended }
+}
+
+/// Before anything is deleted, every sync of the same source says what it wants of the revision, so that what moves from
+/// one to another is handed over and not made anew. Bounded: one that is paused says nothing.
+async fn await_others<W: World>(bench: &Bench<W>, memory: &Memory, revision: &str, cancel: &CancellationToken) {
+    let (key, neighbours) = (bench.key(), &bench.board.neighbours);
+    neighbours.planned(&key, revision);
+    let until = tokio::time::Instant::now() + OTHERS;
+    while !memory.unwanted.is_empty() && !cancel.is_cancelled() && tokio::time::Instant::now() < until {
+        if !neighbours.are_behind(&key, revision) {
+            return;
+        }
+        tokio::time::sleep(LOOK).await;
+    }
 }
 
 /// Asks whether the target lets us work, and for its kinds if that is due.
