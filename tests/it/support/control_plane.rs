@@ -31,6 +31,8 @@ pub(crate) struct ControlPlane {
     url: String,
     kubectl: PathBuf,
     servers: Mutex<Vec<Process>>,
+    /// Program and arguments of etcd.
+    etcd: (PathBuf, Vec<String>),
     /// Program and arguments of the API server.
     apiserver: (PathBuf, Vec<String>),
 }
@@ -146,19 +148,17 @@ impl ControlPlane {
                 .unwrap_or_else(|error| panic!("{}: {error}", program.display()))
         };
 
-        let etcd = start(
-            &tools.etcd,
-            &[
-                format!("--data-dir={}", file("etcd")),
-                "--unsafe-no-fsync".into(),
-                "--log-level=warn".into(),
-                format!("--listen-client-urls={etcd_url}"),
-                format!("--advertise-client-urls={etcd_url}"),
-                format!("--listen-peer-urls={peer_url}"),
-                format!("--initial-advertise-peer-urls={peer_url}"),
-                format!("--initial-cluster=default={peer_url}"),
-            ],
-        );
+        let etcd_args = vec![
+            format!("--data-dir={}", file("etcd")),
+            "--unsafe-no-fsync".into(),
+            "--log-level=warn".into(),
+            format!("--listen-client-urls={etcd_url}"),
+            format!("--advertise-client-urls={etcd_url}"),
+            format!("--listen-peer-urls={peer_url}"),
+            format!("--initial-advertise-peer-urls={peer_url}"),
+            format!("--initial-cluster=default={peer_url}"),
+        ];
+        let etcd = start(&tools.etcd, &etcd_args);
         let apiserver_args = vec![
             format!("--etcd-servers={etcd_url}"),
             "--bind-address=127.0.0.1".into(),
@@ -181,6 +181,7 @@ impl ControlPlane {
             url,
             kubectl: tools.kubectl.clone(),
             servers: Mutex::default(),
+            etcd: (tools.etcd.clone(), etcd_args),
             apiserver: (tools.apiserver.clone(), apiserver_args),
         };
         let kubeconfig = plane.write_kubeconfig("admin", &plane.url, ADMIN_TOKEN, "default");
@@ -208,16 +209,25 @@ impl ControlPlane {
     /// Kills the API server with signal 9, runs `meanwhile`, starts it again and waits until it is ready. For a control
     /// plane of one's own.
     pub(crate) fn restart_api_server(&self, meanwhile: impl FnOnce()) {
+        self.restart(1, &self.apiserver, meanwhile);
+    }
+
+    /// The same with etcd, whose data stay; the API server runs on.
+    pub(crate) fn restart_etcd(&self, meanwhile: impl FnOnce()) {
+        self.restart(0, &self.etcd, meanwhile);
+    }
+
+    /// `position` is where the server stands among all, as they were started.
+    fn restart(&self, position: usize, (program, args): &(PathBuf, Vec<String>), meanwhile: impl FnOnce()) {
         let mut servers = self.servers.lock().expect("not poisoned");
-        // The second one, as they were started. Dropped is killed.
-        drop(servers.remove(1));
+        // Dropped is killed.
+        drop(servers.remove(position));
         meanwhile();
-        let (program, args) = &self.apiserver;
+        let name = program.file_name().unwrap_or_default().to_string_lossy();
         let mut command = Command::new(program);
         command.args(args).current_dir(&self.folder);
-        let log = self.folder.join("kube-apiserver-again.log");
-        let server = Process::start("kube-apiserver", &mut command, log).expect("the API server");
-        servers.insert(1, server);
+        let log = self.folder.join(format!("{name}-again.log"));
+        servers.insert(position, Process::start(&name, &mut command, log).expect("the server"));
         self.await_ready(&self.kubeconfig(), &mut servers).unwrap_or_else(|log| panic!("{log}"));
     }
 

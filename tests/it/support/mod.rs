@@ -6,5 +6,6 @@ pub(crate) mod git_repo;
 pub(crate) mod kubelet;
 pub(crate) mod process;
 pub(crate) mod proxy;
+pub(crate) mod storm;
 pub(crate) mod wait;
 pub(crate) mod windlass;

@@ -71,6 +71,16 @@ impl Process {
         String::from_utf8_lossy(&fs::read(&self.log).unwrap_or_default()).into_owned()
     }
 
+    /// What it has printed after so many bytes.
+    pub(crate) fn log_after(&self, bytes: u64) -> String {
+        use std::io::{Read as _, Seek as _};
+        let mut text = Vec::new();
+        if let Ok(mut file) = fs::File::open(&self.log) {
+            _ = file.seek(io::SeekFrom::Start(bytes)).and_then(|_| file.read_to_end(&mut text));
+        }
+        String::from_utf8_lossy(&text).into_owned()
+    }
+
     /// The last lines of its output, under its name.
     pub(crate) fn tail(&self) -> String {
         let log = self.log();

@@ -15,6 +15,7 @@ use tokio::sync::watch;
 
 use super::control_plane::{ControlPlane, harness, on_harness};
 use super::process::signal_pid;
+use super::storm::Storm;
 
 /// One request as it came in.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -108,6 +109,7 @@ struct Shared {
     order: tokio::sync::Mutex<()>,
     victim: watch::Sender<Option<u32>>,
     flow: watch::Sender<Flow>,
+    storm: Arc<Storm>,
     /// Watches that are open, in the order of their opening.
     open: Mutex<Vec<(u64, Seen)>>,
 }
@@ -147,6 +149,7 @@ impl Proxy {
                 order: tokio::sync::Mutex::default(),
                 victim: watch::Sender::new(None),
                 flow: watch::Sender::default(),
+                storm: Arc::default(),
                 open: Mutex::default(),
             });
             let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
@@ -161,6 +164,16 @@ impl Proxy {
     /// Its URL.
     pub(crate) fn url(&self) -> String {
         format!("http://{}", self.address)
+    }
+
+    /// Where it listens.
+    pub(super) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Its weather.
+    pub(crate) fn storm(&self) -> &Arc<Storm> {
+        &self.shared.storm
     }
 
     /// A kubeconfig that leads the administrator through it.
@@ -269,7 +282,7 @@ async fn pass(State(shared): State<Arc<Shared>>, request: Request) -> Response {
         None => {}
     }
     if !armed {
-        return forward(&shared, request).await;
+        return Arc::clone(&shared.storm).meet(&seen, forward(&shared, request)).await;
     }
     let turn = shared.order.lock().await;
     let (dead, strike) = {
