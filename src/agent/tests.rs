@@ -2,6 +2,7 @@
 //! as the whole.
 
 mod lab;
+mod lives;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -44,7 +45,12 @@ struct Setup {
 
 fn bench(folder: &Path, lab: &Arc<Lab>) -> Bench<Arc<Lab>> {
     let url = folder.join("source").to_str().unwrap().to_owned();
-    let config = SourceConfig { url: url.clone(), clone: folder.join("clone"), ..SourceConfig::default() };
+    let config = SourceConfig { url, clone: folder.join("clone"), ..SourceConfig::default() };
+    bench_of(folder, Source::open(config).unwrap(), Arc::clone(lab))
+}
+
+fn bench_of<W>(folder: &Path, source: Source, world: W) -> Bench<W> {
+    let url = folder.join("source").to_str().unwrap().to_owned();
     let who = Who { namespace: "ns".into(), name: "sync".into(), source: url.clone(), ..Who::default() };
     let spec =
         serde_json::json!({ "source": { "url": url }, "budget": { "maxDeletes": 1000, "maxDeletePercent": 100 } });
@@ -57,8 +63,8 @@ fn bench(folder: &Path, lab: &Arc<Lab>) -> Bench<Arc<Lab>> {
         timeout: Duration::from_secs(600),
         retry_interval: Duration::from_secs(600),
         verify_interval: None,
-        source: Arc::new(Source::open(config).unwrap()),
-        world: Arc::clone(lab),
+        source: Arc::new(source),
+        world,
         store: Store::open(&folder.join("state")).unwrap(),
         place: Place::default(),
         writer: Writer::Nowhere,

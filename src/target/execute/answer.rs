@@ -40,7 +40,8 @@ impl<W: World, P: Fn(&StepId, &Outcome) + Send + Sync> Run<'_, W, P> {
             }
             Err(failure) => failure,
         };
-        let (tries, _) = self.tries.entry(number).or_insert_with(|| (Tries::new(), failure.clone()));
+        let pace = self.before.pace;
+        let (tries, _) = self.tries.entry(number).or_insert_with(|| (Tries::new(pace), failure.clone()));
         if let Some(pause) = tries.next(&failure)
             && !self.limits.cancel.is_cancelled()
         {

@@ -12,10 +12,20 @@ const ONE_SLOWDOWN: Duration = Duration::from_secs(1);
 /// Longest pause that another side may ask for.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
+/// After the first failure of a write that may pass, the pause is at least this long.
+const FIRST_PAUSE: Duration = Duration::from_millis(200);
+
 /// The pace of one sync's writes.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Pace {
+    first_pause: Duration,
     state: Mutex<State>,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self::trying_again_after(FIRST_PAUSE)
+    }
 }
 
 #[derive(Debug, Default)]
@@ -30,6 +40,17 @@ struct State {
 }
 
 impl Pace {
+    /// A pace at which a write that failed is tried again after this pause at the earliest. Default: 200 ms.
+    #[must_use]
+    pub fn trying_again_after(first_pause: Duration) -> Self {
+        Self { first_pause, state: Mutex::default() }
+    }
+
+    /// The pause after the first failure of a write.
+    pub(super) fn first_pause(&self) -> Duration {
+        self.first_pause
+    }
+
     /// Writes that may be in flight at once.
     pub(super) fn allowed(&self, most: usize) -> usize {
         self.state().allowed.map_or(most, |allowed| allowed.min(most)).max(1)

@@ -25,9 +25,9 @@ pub(super) struct Tries {
 }
 
 impl Tries {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(pace: &Pace) -> Self {
         let pauses = ExponentialBuilder::default()
-            .with_min_delay(Duration::from_millis(200))
+            .with_min_delay(pace.first_pause())
             .with_max_delay(Duration::from_secs(5))
             .with_max_times(3)
             .with_jitter()
@@ -74,7 +74,7 @@ pub(super) async fn retrying<T, F>(
 where
     F: Future<Output = Result<T, Failure>>,
 {
-    let mut tries = Tries::new();
+    let mut tries = Tries::new(pace);
     loop {
         tokio::select! {
             () = cancel.cancelled() => {}
