@@ -25,6 +25,9 @@ const PLAIN: &[(&str, &[&str])] = &[
     ("policy", &["poddisruptionbudgets"]),
 ];
 
+/// Left out even where a family writes them: a right to these is a right to those of everybody, in every namespace.
+const SECRETS: (&str, &str) = ("", "secrets");
+
 /// All it takes to read, apply (a server-side apply that creates needs `create` as well as `patch`), watch and prune.
 const KEEP: [&str; 6] = ["get", "list", "watch", "create", "patch", "delete"];
 
@@ -72,7 +75,7 @@ fn rules() -> Vec<Value> {
     for kind in all() {
         kept.entry(kind.group).or_default().insert(kind.plural);
         statuses.entry(kind.group).or_default().insert(format!("{}/status", kind.plural));
-        for (group, plural) in kind.writes {
+        for (group, plural) in kind.writes.iter().filter(|writes| **writes != SECRETS) {
             kept.entry(group).or_default().insert(plural);
         }
     }
