@@ -12,6 +12,7 @@ use crate::dataservice::{copy_config, with_files};
 use crate::support::control_plane::{ControlPlane, own_control_plane};
 use crate::support::git_repo::GitRepo;
 use crate::support::process::Process;
+use crate::support::proxy::Proxy;
 use crate::support::wait::until_blocking;
 use crate::support::windlass::Windlass;
 
@@ -38,6 +39,8 @@ fn user_centre() -> (String, Arc<AtomicBool>) {
 
 struct Shop {
     plane: ControlPlane,
+    /// Between the agent and the API server; it sees what is written, in order.
+    proxy: Proxy,
     windlass: Windlass,
     agent: Option<Process>,
     repo: GitRepo,
@@ -47,7 +50,8 @@ struct Shop {
 impl Shop {
     fn new(centre: &str) -> Self {
         let plane = own_control_plane();
-        let windlass = Windlass::on(&plane.kubeconfig());
+        let proxy = Proxy::start(&plane);
+        let windlass = Windlass::on(&proxy.kubeconfig(&plane));
         let repo = GitRepo::new();
         repo.write("keep.yaml", "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: keep\n");
         copy_config(&repo.path().join("ds"));
@@ -57,7 +61,7 @@ impl Shop {
         );
         repo.write("ds/dataservice.yaml", &text).commit("first");
         plane.kubectl(&["create", "namespace", SPACE]);
-        let mut shop = Self { plane, windlass, agent: None, repo, text };
+        let mut shop = Self { plane, proxy, windlass, agent: None, repo, text };
         shop.restart();
         let sync = json!({
             "apiVersion": "windlass.dev/v1alpha1", "kind": "GitSync",
@@ -142,6 +146,15 @@ impl Shop {
         self.plane.kubectl(&["annotate", "pods", "-n", SPACE, "-l", &pods, annotation, "--overwrite"]);
     }
 
+    /// Workloads in the order in which the agent asked for their end.
+    fn deleted_workloads(&self) -> Vec<String> {
+        let deletions = self.proxy.writes().into_iter().filter(|seen| seen.method == "DELETE");
+        let workload = |path: &str| {
+            ["/deployments/", "/statefulsets/"].iter().find_map(|kind| Some(path.split_once(kind)?.1.to_owned()))
+        };
+        deletions.filter_map(|seen| workload(&seen.path)).collect()
+    }
+
     fn synced_revision(&self) -> bool {
         self.get("gitsync/platform", "{.status.lastAppliedRevision}") == self.repo.head()
     }
@@ -218,12 +231,14 @@ fn a_data_service_comes_up_in_order_shows_outages_rolls_what_changed_and_goes() 
     assert_eq!(shop.password(), password);
 
     // Gone from git: everything goes but the claim and the password that its data needs.
+    shop.proxy.forget();
     shop.repo.remove("ds").commit("away");
     shop.until("all is gone", |shop| {
         ["deployments", "statefulsets", "services", "configmaps", "dataservices"]
             .iter()
             .all(|kind| shop.names(kind).is_empty())
     });
+    ends_in_reverse_order(&shop.deleted_workloads());
     assert_eq!(shop.names("persistentvolumeclaims"), ["data-mysql-dataservice-0"]);
     assert_eq!(shop.password(), password);
     assert_eq!(shop.get("configmap/keep", "{.metadata.name}"), "keep");
@@ -250,4 +265,37 @@ fn a_data_service_comes_up_in_order_shows_outages_rolls_what_changed_and_goes() 
     assert_ne!(shop.password(), password);
     let log: Value = json!(shop.get("events", "{.items[*].message}"));
     assert!(!log.to_string().contains(&password));
+
+    // A claim that may go is not let go of without a word; with it goes the password.
+    shop.change("    name: mysql-dataservice\n", "    name: mysql-dataservice\n    storage: {retention: Delete}\n");
+    let retention = "{.spec.persistentVolumeClaimRetentionPolicy.whenDeleted}";
+    shop.until("the claim may go", |shop| {
+        shop.get("statefulset/mysql-dataservice", retention) == "Delete" && shop.phase() == "web已部署"
+    });
+    shop.repo.remove("ds").commit("away for good");
+    let asks = |shop: &Shop| {
+        let message = shop.get("gitsync/platform", "{.status.conditions[?(@.type==\"Ready\")].message}");
+        let (_, rest) = message.split_once("Windlass-Acknowledge: ")?;
+        Some(rest.chars().take_while(char::is_ascii_alphanumeric).collect::<String>())
+    };
+    shop.until("it asks, and all but MySQL is gone", |shop| {
+        asks(shop).is_some() && shop.names("deployments").is_empty()
+    });
+    assert_eq!(shop.names("statefulsets"), ["mysql-dataservice"]);
+    assert_eq!(shop.names("persistentvolumeclaims"), ["data-mysql-dataservice-0"]);
+    let token = asks(&shop).unwrap();
+    shop.repo.commit(&format!("it is meant\n\nWindlass-Acknowledge: {token}"));
+    shop.until("the claim and the password are gone", |shop| {
+        ["statefulsets", "persistentvolumeclaims", "secrets", "dataservices"]
+            .iter()
+            .all(|kind| shop.names(kind).is_empty())
+    });
+}
+
+/// What waits for another goes before it.
+fn ends_in_reverse_order(deleted: &[String]) {
+    let at = |name: &str| deleted.iter().position(|one| one == name).unwrap_or_else(|| panic!("{name}: {deleted:?}"));
+    assert_eq!(deleted.len(), 11, "{deleted:?}");
+    assert_eq!((deleted[9].as_str(), deleted[10].as_str()), ("eureka", "mysql-dataservice"), "{deleted:?}");
+    assert!(at("web") < at("gateway-master") && at("web") < at("proxy"), "{deleted:?}");
 }
