@@ -16,7 +16,7 @@ use windlass::kinds::{FAMILIES, Kind};
 use windlass::plan::render::{self, Secrets};
 use windlass::plan::{Plan, yaml};
 use windlass::problem::Problem;
-use windlass::revision::{Content, File, Revision, Snapshot};
+use windlass::revision::{Content, File, Referred, Revision, Snapshot};
 
 /// The repository's root.
 fn root() -> &'static Path {
@@ -30,7 +30,14 @@ fn snapshot(files: BTreeMap<String, Vec<u8>>) -> Snapshot {
         (path.into(), File { blob: blob.into(), content: Content::Read(Arc::from(bytes)) })
     });
     let revision = Revision { id: "0123456789abcdef".into(), ..Revision::default() };
-    Snapshot { revision, files: files.collect(), ..Snapshot::default() }
+    let mut snapshot = Snapshot { revision, files: files.collect(), ..Snapshot::default() };
+    for target in declared::references(&snapshot, &mut Memo::default()) {
+        let below = format!("{target}/");
+        let found = snapshot.files.iter().filter_map(|(path, file)| Some((path.strip_prefix(&below)?, file)));
+        let files = found.map(|(path, file)| (path.to_owned(), file.clone())).collect();
+        snapshot.referred.insert(target, Referred { files, ..Referred::default() });
+    }
+    snapshot
 }
 
 fn plan(snapshot: &Snapshot) -> (Plan, Vec<Problem>) {
@@ -127,6 +134,18 @@ fn write(manifest: &Value, form: Form) -> String {
     }
 }
 
+/// The folder of the example's documents that refer to files.
+const FOLDER: &str = "environments/production/";
+
+/// What the example's documents refer to.
+fn beside() -> BTreeMap<String, Vec<u8>> {
+    let mut files = BTreeMap::new();
+    let folder = format!("{FOLDER}lending/");
+    read_below(&root().join("example-repo").join(&folder), &folder, &mut files);
+    assert_eq!(files.len(), 3);
+    files
+}
+
 fn manifests() -> Vec<Value> {
     let snapshot = example();
     let (declared, _) = declared::read(&snapshot, &Context::default(), &mut Memo::default());
@@ -145,9 +164,10 @@ proptest! {
         ], 128),
     ) {
         let (expected, _) = plan(&example());
-        let mut files: BTreeMap<String, Vec<u8>> = BTreeMap::new();
+        // Files that documents refer to stay where they are, and with them the folder of the documents.
+        let mut files = beside();
         for (index, manifest) in order.drain(..).enumerate() {
-            let file = files.entry(format!("{}.yaml", places[index])).or_default();
+            let file = files.entry(format!("{FOLDER}{}.yaml", places[index])).or_default();
             file.extend_from_slice(b"---\n");
             file.extend_from_slice(write(&manifest, forms[index]).as_bytes());
         }

@@ -44,17 +44,19 @@ fn run(windlass: &Windlass, repo: &GitRepo, args: &[&str]) -> Finished {
 fn two_revisions_of_the_example_in_all_three_forms() {
     let (windlass, repo) = (Windlass::new(), history());
     let args = ["--base", "base", "--head", "main"];
-    for (name, more) in [("text", &[][..]), ("markdown", &["-o", "markdown"]), ("json", &["-o", "json"])] {
+    for (name, more) in
+        [("review_text", &[][..]), ("review_markdown", &["-o", "markdown"]), ("review_json", &["-o", "json"])]
+    {
         let found = run(&windlass, &repo, &[&args[..], more].concat());
         assert_eq!(found.code, 1, "{found:?}");
         assert_eq!(found.stderr, "");
         assert!(!found.stdout.contains("c4n4ry"), "{}", found.stdout);
-        insta::assert_snapshot!(format!("review_{name}"), found.stdout);
+        insta::assert_snapshot!(name, found.stdout);
     }
     let back = run(&windlass, &repo, &["--base", "main", "--head", "main"]);
     assert_eq!(
         (back.code, back.stdout.as_str()),
-        (0, "main (HEAD) → main (HEAD)\nnothing differs: 44 steps as wanted\n")
+        (0, "main (HEAD) → main (HEAD)\nnothing differs: 73 steps as wanted\n")
     );
 }
 

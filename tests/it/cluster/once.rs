@@ -26,6 +26,14 @@ fn the_example_repository_lands_stays_quiet_and_its_kinds_can_be_waited_for() {
         plane.kubectl(&["wait", "--for=condition=Available", "--timeout=1s", "-n", environment, "deployment", "--all"]);
         plane.kubectl(&["wait", "--for=condition=Complete", "--timeout=1s", "-n", environment, "job", "--all"]);
     }
+    plane.kubectl(&[
+        "wait",
+        "--for=condition=Ready",
+        "--timeout=1s",
+        "-n",
+        "production-lending",
+        "dataservice/lending",
+    ]);
     follower.quiet();
     follower.quiet();
     // A new home: nothing but the cluster is known.

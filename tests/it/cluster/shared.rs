@@ -110,7 +110,7 @@ impl Follower {
                      roles.rbac.authorization.k8s.io,rolebindings.rbac.authorization.k8s.io,\
                      clusters.cluster.engula.io,journals.cluster.engula.io,storages.cluster.engula.io,\
                      kernels.cluster.engula.io,engines.cluster.engula.io,backgrounds.cluster.engula.io,\
-                     memcacheds.cache.example.com,goops.goop.example.com";
+                     memcacheds.cache.example.com,goops.goop.example.com,dataservices.d3os-product.com.d3os";
         let columns =
             "-o=jsonpath={range .items[*]}{.apiVersion}|{.kind}|{.metadata.namespace}|{.metadata.name}{\"\\n\"}{end}";
         let text = self.plane.kubectl(&["get", kinds, "-A", "-l", &selector, columns]);

@@ -1,0 +1,1 @@
+window.appConfig = { title: "Reading room: lending", login: "{{uucUrl}}/login/" };
