@@ -31,6 +31,7 @@ pub type Observed = BTreeMap<StepId, Seen>;
 
 /// What was seen of one step.
 #[derive(Clone, Debug, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "almost every one is Present, so a box would save nothing")]
 pub enum Seen {
     /// A read that succeeded says that it is not there. For an object that carries another owner's label this may be
     /// wrong; the first apply is create-only and finds out.

@@ -190,8 +190,20 @@ impl Expander<'_> {
         self.children.push(Child { needs, ..Child::object(object) });
     }
 
+    /// What has to be ready before a part. Nothing remembers a probe once the resource is gone, so what the probe itself
+    /// waits for stands beside it: otherwise the end would not know that MySQL goes after Eureka.
     fn needs(&self, of: &Part) -> Vec<StepId> {
-        of.needs.iter().filter_map(|field| part(field)).map(|need| gate(self.cr, self.spec, need)).collect()
+        let mut found = Vec::new();
+        for need in of.needs.iter().filter_map(|field| part(field)) {
+            let id = gate(self.cr, self.spec, need);
+            let behind = if id.object_parts().is_none() { self.needs(need) } else { Vec::new() };
+            for id in std::iter::once(id).chain(behind) {
+                if !found.contains(&id) {
+                    found.push(id);
+                }
+            }
+        }
+        found
     }
 }
 

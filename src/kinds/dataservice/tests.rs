@@ -69,14 +69,14 @@ fn services_wait_only_for_what_they_need_and_middleware_for_one_another() {
     let mysql = "object/apps/StatefulSet/shop/mysql-dataservice";
     let (uuc, eureka) = ("probe/shop/one/uuc", "object/apps/Deployment/shop/eureka");
     assert_eq!(needs(&expansion, mysql), Vec::<String>::new());
-    assert_eq!(needs(&expansion, eureka), [uuc]);
-    assert_eq!(needs(&expansion, "object/core/Service/shop/eureka"), [uuc], "nothing of it is there before");
+    assert_eq!(needs(&expansion, eureka), [mysql, uuc], "a probe is not remembered, so what is behind it is");
+    assert_eq!(needs(&expansion, "object/core/Service/shop/eureka"), [mysql, uuc], "nothing of it is there before");
     assert_eq!(needs(&expansion, "object/apps/Deployment/shop/proxy"), [eureka, mysql]);
     for of in ["object/apps/Deployment/shop/auth", "object/core/ConfigMap/shop/auth", "object/core/Service/shop/auth"] {
         assert_eq!(needs(&expansion, of), [eureka, mysql, uuc]);
     }
     let (proxy, gateway) = ("object/apps/Deployment/shop/proxy", "object/apps/Deployment/shop/gateway-master");
-    assert_eq!(needs(&expansion, "object/apps/Deployment/shop/web"), [gateway, proxy, uuc]);
+    assert_eq!(needs(&expansion, "object/apps/Deployment/shop/web"), [gateway, proxy, mysql, uuc]);
     let probe = expansion.children.iter().find(|child| child.id == Some(StepId::from_text(uuc))).unwrap();
     assert_eq!(probe.needs, [StepId::from_text(mysql)]);
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::shared::steps_of;
 use crate::support::control_plane::own_control_plane;
 use crate::support::git_repo::GitRepo;
-use crate::support::wait::PATIENCE;
+use crate::support::wait::{PATIENCE, until_blocking};
 use crate::support::windlass::Windlass;
 
 const ACCOUNT: &str = "system:serviceaccount:windlass-system:windlass";
@@ -60,7 +60,10 @@ fn the_installed_rights_apply_what_the_registry_names_and_the_printed_rules_are_
     ] {
         assert!(message.contains(part), "{part}: {message}");
     }
-    assert_eq!(get("{.status.counts.ready}"), (steps - 1).to_string(), "all but the class: {message}");
+    // Some of it comes up in turn.
+    until_blocking("all but the class is ready", || {
+        (get("{.status.counts.ready}") == (steps - 1).to_string()).then_some(())
+    });
     plane.kubectl(&[
         "wait",
         "--for=condition=Ready",

@@ -13,6 +13,7 @@
 mod guards;
 mod keep;
 mod list;
+mod notes;
 mod page;
 pub(super) mod record;
 mod writes;
@@ -36,6 +37,7 @@ use crate::inventory::Inventory;
 use crate::plan::{Plan, StepId};
 use crate::target::Rung;
 pub(super) use list::{Told, typed};
+pub use notes::{Note, Notes};
 use record::Record;
 
 /// How patient the watches are. The defaults are for production; tests shorten them.
@@ -58,39 +60,6 @@ impl Default for Timing {
             poll: Duration::from_secs(60),
             hold: Duration::from_secs(1),
             pause: Duration::from_secs(15),
-        }
-    }
-}
-
-/// What the watches tell, to be counted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Note {
-    /// A watch was opened again after it broke, hung or was too old.
-    Restart,
-    /// An event about nothing that matters: a status, a foreign field.
-    Ignored,
-    /// An event about our own write.
-    Own,
-    /// An event after which an object is compared.
-    Moved,
-    /// An object is to be applied again, though nothing of ours looks different.
-    Suspect,
-}
-
-/// Who counts.
-#[derive(Clone, Default)]
-pub struct Notes(pub Option<Arc<dyn Fn(Note) + Send + Sync>>);
-
-impl std::fmt::Debug for Notes {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Notes")
-    }
-}
-
-impl Notes {
-    fn note(&self, note: Note) {
-        if let Some(count) = &self.0 {
-            count(note);
         }
     }
 }
