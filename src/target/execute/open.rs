@@ -41,6 +41,8 @@ impl<W: World, P: Fn(&StepId, &Outcome) + Send + Sync> Run<'_, W, P> {
         let left = Left { standing, class, retry_after, soon: false };
         match outcome.state {
             State::Ready | State::Pending => None,
+            // Looked at again until the other sync has it.
+            State::Skipped if outcome.reason == refusals::MOVES => Some(Left { class: Some(Class::Retry), ..left }),
             State::Skipped if class.is_none() => None,
             State::Skipped | State::Failed => Some(left),
             State::Waiting => Some(Left { soon: true, ..left }),

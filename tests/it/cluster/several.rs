@@ -94,7 +94,8 @@ fn move_between_syncs() {
         ("b/other.yaml", &map("other")),
     ]);
     for name in ["a", "b"] {
-        let spec = json!({ "source": { "url": repo.path(), "interval": "1s", "paths": [name] } });
+        let spec =
+            json!({ "source": { "url": repo.path(), "interval": "1s", "paths": [name] }, "retryInterval": "1s" });
         cluster.sync(namespace, name, &repo, spec);
         ready_of(namespace, name, READY_REASON, "Synced");
     }
